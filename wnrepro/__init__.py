@@ -1,0 +1,1 @@
+"""A reproduction of Salimans & Kingma, *Weight Normalization* (NIPS 2016)."""

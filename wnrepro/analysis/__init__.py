@@ -1,0 +1,1 @@
+"""From the records of runs to statistics, tables and figures. Imports neither torch nor wandb."""

@@ -1,0 +1,56 @@
+"""The task of this paper's experiments with images: which class?
+
+The training loop (`wnrepro.engine`) knows batches and metrics; what the loss is and what counts
+as an error is said here.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def loss_and_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy in nats, and how many of the largest logits are not the label's.
+
+    logits: (N, classes); labels: (N,), int64. Both results are scalars on the logits' device.
+    Half-precision logits are compared in float32.
+    """
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    return F.cross_entropy(logits, labels), (logits.argmax(1) != labels).sum()
+
+
+class Sums:
+    """Loss and errors added up on the device, read once.
+
+    tensor: (3,), float64: sum of the examples' losses, errors, examples.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.tensor = torch.zeros(3, dtype=torch.float64, device=device)
+
+    def add(self, loss: Tensor, errors: Tensor, n: int) -> None:
+        self.tensor += torch.stack([loss.detach().double() * n, errors.double(), errors.new_full((), n).double()])
+
+    def read(self) -> tuple[float, float]:
+        """Mean loss in nats and error in percent."""
+        loss, errors, n = self.tensor.tolist()
+        return loss / n, 100 * errors / n
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> tuple[float, float]:
+    """Mean loss in nats and error in percent over `batches`, in evaluation mode.
+
+    The model's mode is afterwards what it was.
+    """
+    training = model.training
+    model.eval()
+    sums = Sums(device)
+    for images, labels in batches:
+        sums.add(*loss_and_errors(model(images), labels), len(labels))
+    model.train(training)
+    return sums.read()

@@ -1,0 +1,75 @@
+"""From the command line to a checked config, with errors of one line.
+
+Hydra composes the config and words its errors over several lines, for those who write configs.
+Here each becomes one that names the key, what it got and what is allowed.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+
+from wnrepro.config import Config, did_you_mean, register_schema, resolve, unknown_key
+from wnrepro.errors import ConfigError, WnreproError
+
+PACKAGE = Path(__file__).resolve().parent
+CONF = next(p for p in (PACKAGE.parent / "conf", PACKAGE / "conf") if p.is_dir())
+"""The folder of YAML files: beside the package in a checkout, inside it in a wheel."""
+
+
+def hydra_main(task: Callable[[Config], int]) -> int:
+    """Run `task` on the config that the command line (`sys.argv`) asks for; its exit code.
+
+    A mistake in the command line or in a YAML file is printed as one line, and the exit code is 2.
+    An error that the user can mend (`WnreproError`) in the task is printed likewise, with 1.
+    """
+    register_schema()
+    # Hydra then raises its errors, for `explain`, instead of printing them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    codes = []
+
+    def run(cfg: DictConfig) -> None:
+        codes.append(_guarded(lambda: task(resolve(cfg))))
+
+    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)
+    codes.append(_guarded(lambda: main() or 0))
+    return max(codes)
+
+
+def _guarded(action: Callable[[], int]) -> int:
+    try:
+        return action()
+    except (HydraException, ConfigError) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        return 2
+    except WnreproError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def explain(error: Exception) -> str:
+    """One line about a config that could not be composed: key, what it got, what is allowed."""
+    cause = error.__cause__
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, got = (error.missing_cfg_file or "").rpartition("/")
+        close = did_you_mean(got, error.options)
+        return f"{group}={got} is unknown{close}; choose from {', '.join(error.options)}"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return unknown_key(str(cause.full_key))
+    if isinstance(cause, ValidationError):
+        reason = str(cause).splitlines()[0]
+        return f"{cause.full_key} has the wrong type: {reason[0].lower()}{reason[1:]}"
+    if "No match in the defaults list" in text:
+        group = text.split("'")[1]
+        return f"{group} is added with a plus sign: write +{group}=… instead of {group}=…"
+    if "Ambiguous value" in text:
+        return f"{text.splitlines()[0]}: add -m (a sweep), or quote a value that has commas"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: write overrides as key=value ({text.splitlines()[0]})"
+    return " ".join(text.split()) + (f" ({str(cause).splitlines()[0]})" if cause else "")

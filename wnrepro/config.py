@@ -1,0 +1,299 @@
+"""The schema of a run: every key, its type, its meaning, and what is refused.
+
+The values stand in `conf/`; here is what they may be. `resolve` turns Hydra's config into a
+`Config` and refuses what cannot work before anything runs. No torch here: printing or checking a
+config must be quick.
+"""
+
+import difflib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from wnrepro.arms import ARMS
+from wnrepro.data.catalogue import CATALOGUE
+from wnrepro.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32", "bf16", "float64")
+
+
+@dataclass
+class DataConfig:
+    name: str = MISSING
+    """Data set: digits, mnist, fashion_mnist or cifar10."""
+    whiten: bool = MISSING
+    """ZCA-whiten the images, fitted on the training set (the paper's CIFAR-10 protocol)."""
+    held_out: int = 0
+    """Training images set aside to choose hyper-parameters on; the test set is then not used."""
+    train_size: int | None = None
+    """Train on the first so many images only; null for all."""
+    evaluation_size: int | None = None
+    """Evaluate on the first so many images only; null for all."""
+    root: str | None = None
+    """Folder of the raw files; null for $WNREPRO_DATA, else ./data."""
+
+
+@dataclass
+class ModelConfig:
+    name: str = MISSING
+    """mlp or convpool_cnn_c."""
+    width: int = MISSING
+    """Units of a hidden layer (mlp); feature maps of the first block (convpool_cnn_c: 96)."""
+    depth: int | None = None
+    """Hidden layers of an mlp; null for convpool_cnn_c, whose depth is fixed."""
+    noise_std: float = 0.0
+    """Standard deviation of the Gaussian noise on the input while training."""
+    dropout: float = 0.0
+    """Probability that a unit is dropped while training."""
+
+
+@dataclass
+class NormConfig:
+    name: str = MISSING
+    """The arm: what normalises the layers."""
+
+
+@dataclass
+class InitConfig:
+    name: str = MISSING
+    """none or data_dependent (eq. 5, 6)."""
+    batch_size: int = 500
+    """Images in the pass of the data-dependent init."""
+
+
+@dataclass
+class OptimConfig:
+    name: str = MISSING
+    """adam: the paper's, with ε inside the root."""
+    lr: float = MISSING
+    """Learning rate at the start."""
+    beta1: float = MISSING
+    """Decay of the first moment before half time."""
+    beta1_late: float = MISSING
+    """Decay of the first moment from half time."""
+    beta2: float = MISSING
+    """Decay of the second moment."""
+    eps: float = MISSING
+    """ε, inside the root."""
+
+
+@dataclass
+class ScheduleConfig:
+    name: str = MISSING
+    """half_time: constant, then linear to 0; the paper's."""
+
+
+@dataclass
+class TrackerConfig:
+    name: str = MISSING
+    """wandb or none."""
+    project: str = "wnrepro"
+    """W&B project."""
+    entity: str | None = None
+    """W&B user or team; null for the account's default."""
+
+
+@dataclass
+class ScaleConfig:
+    name: str = MISSING
+    """full, or smoke: any experiment made small enough for a minute on two cores."""
+    max_epochs: int | None = None
+    max_train_size: int | None = None
+    max_evaluation_size: int | None = None
+    max_width: int | None = None
+
+
+@dataclass
+class RunsConfig:
+    root: str = MISSING
+    """Folder of the run directories."""
+
+
+@dataclass
+class Config:
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    norm: NormConfig = field(default_factory=NormConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
+    runs: RunsConfig = field(default_factory=RunsConfig)
+    epochs: int = MISSING
+    """Passes over the training set."""
+    batch_size: int = MISSING
+    """Images per step."""
+    seed: int = MISSING
+    """Of all random streams; any integer, 0 is one too."""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu or cuda."""
+    precision: str = "float32"
+    """Of the forward and backward pass: float32, tf32, bf16 or float64."""
+    threads: int | None = None
+    """CPU threads; null for torch's choice."""
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra as `schema`, the first entry of conf/config.yaml."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def resolve(cfg: DictConfig) -> Config:
+    """The typed config of one run: shrunk to its scale, checked; raises ConfigError."""
+    present, known = set(_keys(cfg)), set(schema_keys())
+    for key in sorted(present - known):
+        raise ConfigError(unknown_key(key))
+    missing = sorted(OmegaConf.missing_keys(cfg) | (known - present))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value: set it, as {missing[0]}=…")
+    config = OmegaConf.to_object(cfg)
+    assert isinstance(config, Config)
+    _shrink(config)
+    _check(config)
+    return config
+
+
+def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
+    """Every key of the schema, dotted; a group's own key too."""
+    for each in fields(node):
+        yield prefix + each.name
+        if isinstance(each.type, type) and is_dataclass(each.type):
+            yield from schema_keys(each.type, f"{prefix}{each.name}.")
+
+
+def unknown_key(key: str) -> str:
+    """One line about a key that the schema does not have."""
+    keys = list(schema_keys())
+    parent = key.rpartition(".")[0]
+    siblings = [k for k in keys if k.rpartition(".")[0] == parent]
+    there = siblings or [k for k in keys if "." not in k]
+    return f"{key} is no key of the config{did_you_mean(key, keys)}; choose from {', '.join(there)}"
+
+
+def did_you_mean(got: str, options: Sequence[str]) -> str:
+    """" (did you mean …?)" with the closest of the options, or nothing."""
+    close = difflib.get_close_matches(got, options, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in cfg:
+        yield f"{prefix}{key}"
+        if not OmegaConf.is_missing(cfg, key) and isinstance(cfg[key], DictConfig):
+            yield from _keys(cfg[key], f"{prefix}{key}.")
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """The resolved config as nested dictionaries of plain values."""
+    return asdict(config)
+
+
+def training_size(config: Config) -> int:
+    """Images trained on: the training set, less what is held out, at most `data.train_size`."""
+    available = CATALOGUE[config.data.name].n_train - config.data.held_out
+    return available if config.data.train_size is None else config.data.train_size
+
+
+def _at_most(value: int | None, limit: int | None) -> int | None:
+    given = [x for x in (value, limit) if x is not None]
+    return min(given) if given else None
+
+
+def _shrink(config: Config) -> None:
+    scale, data = config.scale, config.data
+    config.epochs = _at_most(config.epochs, scale.max_epochs) or 0
+    config.model.width = _at_most(config.model.width, scale.max_width) or 0
+    if data.name not in CATALOGUE:
+        return
+    facts = CATALOGUE[data.name]
+    n_train = facts.n_train - data.held_out
+    n_evaluation = data.held_out or facts.n_test
+    if scale.max_train_size is not None and scale.max_train_size < n_train:
+        data.train_size = _at_most(data.train_size, scale.max_train_size)
+    if scale.max_evaluation_size is not None and scale.max_evaluation_size < n_evaluation:
+        data.evaluation_size = _at_most(data.evaluation_size, scale.max_evaluation_size)
+
+
+def _choice(key: str, got: str, allowed: tuple[str, ...]) -> None:
+    if got not in allowed:
+        close = did_you_mean(got, allowed)
+        raise ConfigError(f"{key}={got} is unknown{close}; choose from {', '.join(allowed)}")
+
+
+def _range(key: str, got: float | None, low: float, high: float = math.inf) -> None:
+    """Refuse what is not in [low, high]; NaN is in no range."""
+    if got is not None and not low <= got <= high:
+        allowed = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
+        raise ConfigError(f"{key}={got} is out of range: it must be {allowed}")
+
+
+def _check(config: Config) -> None:
+    data, model, norm, optim = config.data, config.model, config.norm, config.optim
+    _choice("data.name", data.name, tuple(CATALOGUE))
+    _choice("model.name", model.name, ("mlp", "convpool_cnn_c"))
+    _choice("norm.name", norm.name, tuple(ARMS))
+    _choice("init.name", config.init.name, ("none", "data_dependent"))
+    _choice("optim.name", optim.name, ("adam",))
+    _choice("schedule.name", config.schedule.name, ("half_time",))
+    _choice("tracker.name", config.tracker.name, ("wandb", "none"))
+    _choice("device", config.device, DEVICES)
+    _choice("precision", config.precision, PRECISIONS)
+    facts = CATALOGUE[data.name]
+    _range("data.held_out", data.held_out, 0, facts.n_train - 1)
+    _range("data.train_size", data.train_size, 1, facts.n_train - data.held_out)
+    _range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
+    _range("epochs", config.epochs, 1)
+    _range("model.width", model.width, 1)
+    _range("model.noise_std", model.noise_std, 0)
+    _range("model.dropout", model.dropout, 0)
+    if not model.dropout < 1:
+        raise ConfigError(f"model.dropout={model.dropout} is out of range: it must be below 1")
+    _range("threads", config.threads, 1)
+    n_train = training_size(config)
+    needs_two = norm.name in ("bn", "mean_only_bn", "wn_mean_only_bn")
+    _range("batch_size", config.batch_size, 2 if needs_two else 1, n_train)
+    if not (0 < optim.lr < math.inf):
+        raise ConfigError(f"optim.lr={optim.lr} is out of range: it must be a number above 0")
+    for key in ("beta1", "beta1_late", "beta2"):
+        if not 0 <= getattr(optim, key) < 1:
+            raise ConfigError(f"optim.{key}={getattr(optim, key)} is out of range: 0 ≤ … < 1")
+    _range("optim.eps", optim.eps, 0)
+    _check_model(config)
+    _check_init(config, n_train)
+
+
+def _check_model(config: Config) -> None:
+    model, data = config.model, config.data
+    if model.name == "mlp":
+        if model.depth is None:
+            raise ConfigError("model.depth=null: an mlp needs a number of hidden layers")
+        _range("model.depth", model.depth, 0)
+        return
+    if model.depth is not None:
+        raise ConfigError(
+            f"model.depth={model.depth}: the depth of {model.name} is fixed, only mlp takes one"
+        )
+    size = min(CATALOGUE[data.name].image_shape[1:])
+    if size < 12:
+        raise ConfigError(
+            f"model={model.name} needs images of 12×12 pixels or more; data={data.name} has "
+            f"{size}×{size}: use model=mlp"
+        )
+
+
+def _check_init(config: Config, n_train: int) -> None:
+    if config.init.name == "none":
+        return
+    if not ARMS[config.norm.name].takes_init:
+        takers = ", ".join(arm.id for arm in ARMS.values() if arm.takes_init)
+        raise ConfigError(
+            f"norm={config.norm.name} has no data-dependent init: add init=none "
+            f"(init=data_dependent is for {takers})"
+        )
+    _range("init.batch_size", config.init.batch_size, 2, n_train)

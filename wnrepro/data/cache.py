@@ -1,0 +1,104 @@
+"""Fitted whitenings on disk, so that CIFAR-10's takes seconds once and not once per run.
+
+A cache file is the SHA-256 (64 hex digits) of what follows, a newline, and a ``torch.save`` of
+mean, matrix and key in float64: what is read back has the very bits that were computed. A file
+that is not what was written is noticed before it is parsed.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wnrepro.data.zca import EPSILON, ZCA
+
+VERSION = 1
+"""Raised whenever `ZCA.fit` or the choice of the held-out images changes what it computes."""
+
+_log = logging.getLogger(__name__)
+
+
+def directory() -> Path:
+    """``$XDG_CACHE_HOME/wnrepro``, by default ``~/.cache/wnrepro``."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path("~/.cache").expanduser()) / "wnrepro"
+
+
+def fitted(images: Tensor, *, checksum: str, held_out: int = 0, epsilon: float = EPSILON) -> ZCA:
+    """``ZCA.fit(images, epsilon)``, from the cache where it is there.
+
+    ``images`` must be a function of ``checksum`` (of the raw data) and ``held_out`` (how many
+    training images are left out); with ε and `VERSION` these are the key. A cache file that is
+    torn, altered or unreadable is computed again and replaced; a cache that cannot be written is
+    done without. Each is logged as one warning.
+    """
+    key = json.dumps(
+        {"data": checksum, "held_out": held_out, "epsilon": epsilon, "version": VERSION}
+    )
+    path = directory() / f"zca-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    try:
+        found = _read(path, key)
+    except _Unusable as error:
+        _log.warning("cached whitening %s %s: computing it again", path, error)
+        found = None
+    if found is None:
+        found = ZCA.fit(images, epsilon)
+        try:
+            _write(path, key, found)
+        except OSError as error:
+            _log.warning("cannot cache the whitening in %s (%s): going on without", path, error)
+    return found
+
+
+class _Unusable(Exception):
+    """A cache file is there and not what was written; the message says how."""
+
+
+def _read(path: Path, key: str) -> ZCA | None:
+    """The whitening in ``path``; None if there is no file.
+
+    Raises:
+        _Unusable: the file cannot be read, is torn or altered, or holds something else.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _Unusable(f"cannot be read ({error.strerror})") from error
+    digest, _, body = content.partition(b"\n")
+    if digest != hashlib.sha256(body).hexdigest().encode():
+        raise _Unusable("is torn or altered (its checksum is wrong)")
+    try:
+        held = torch.load(io.BytesIO(body), weights_only=True)
+        if held["key"] != key:
+            raise _Unusable("belongs to other data")
+        return ZCA(mean=held["mean"], matrix=held["matrix"])
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise _Unusable(
+            f"is in a format this torch cannot read ({type(error).__name__})"
+        ) from error
+
+
+def _write(path: Path, key: str, zca: ZCA) -> None:
+    """Write atomically: readers see the old file or the new one, whatever happens meanwhile."""
+    buffer = io.BytesIO()
+    torch.save({"key": key, "mean": zca.mean, "matrix": zca.matrix}, buffer)
+    body = buffer.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

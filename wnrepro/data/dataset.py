@@ -1,0 +1,198 @@
+"""A data set as tensors on the device: loaded, split, scaled and whitened, ready to be indexed."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wnrepro.data import cache, catalogue, files, pixels
+from wnrepro.data.catalogue import Entry
+
+HELD_OUT_SEED = 160207868
+"""Seed of the permutation that chooses the held-out images; the paper's arXiv number.
+
+One constant for all runs: hyper-parameters are compared on the same images, whatever their seed.
+"""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their labels.
+
+    Attributes:
+        images: (N, C, H, W), a float type.
+        labels: (N,) int64, on the device of the images.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a run trains and is evaluated on.
+
+    Attributes:
+        name: as in the catalogue.
+        train: what it is trained on.
+        evaluation: what it is evaluated on.
+        evaluation_name: ``test``, or ``held_out`` where the evaluation images are a part of the
+            training set.
+        n_classes: labels are 0 … n_classes − 1.
+        checksum: SHA-256 (hex) of the raw data, see `wnrepro.data.catalogue.Entry.checksum`.
+    """
+
+    name: str
+    train: Split
+    evaluation: Split
+    evaluation_name: Literal["test", "held_out"]
+    n_classes: int
+    checksum: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+
+def load(
+    name: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    whiten: bool = False,
+    held_out: int = 0,
+    train_size: int | None = None,
+    evaluation_size: int | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    download: bool = True,
+) -> Dataset:
+    """Load ``name``: pixels scaled to about [−1, 1], in the published order.
+
+    A pixel p becomes (p − 127.5) / 128, in digits (p − 8) / 8; both are exact in every float
+    type. Whitening follows on that (paper, sec. 5.1, and `wnrepro.data.zca.ZCA`), computed in
+    float64 and then rounded to ``dtype``.
+
+    Args:
+        name: digits, mnist, fashion_mnist or cifar10.
+        root: where the files lie; None means ``WNREPRO_DATA``, else ``data`` in the working
+            directory.
+        whiten: ZCA, fitted on the whole training part and applied to both parts.
+        held_out: this many images of the training set, chosen once and for all, become the
+            evaluation part. Then neither training nor whitening sees them, and the test set is
+            not read.
+        train_size, evaluation_size: keep the first so many images of a part, after whitening is
+            fitted; None keeps all. Meant for smoke runs.
+        device, dtype: of the images.
+        download: whether missing files may be downloaded.
+
+    Raises:
+        ValueError: no such data set, a size out of range, or ``dtype`` is no float type.
+        DataError: files are missing or corrupt.
+    """
+    entry = catalogue.entry(name)
+    if not dtype.is_floating_point:
+        raise ValueError(f"images are of a float type, not {dtype}")
+    if not 0 <= held_out < entry.n_train:
+        raise ValueError(
+            f"held_out must be between 0 and {entry.n_train - 1} for {name}, got {held_out}"
+        )
+    n_train = entry.n_train - held_out
+    n_evaluation = held_out or entry.n_test
+    kept = _checked_size("train_size", train_size, n_train)
+    kept_evaluation = _checked_size("evaluation_size", evaluation_size, n_evaluation)
+
+    folder = files.locate(name, root, download=download)
+    train, labels = pixels.read(name, folder, "train")
+    if held_out:
+        ours, theirs = held_out_indices(entry.n_train, held_out)
+        evaluation, evaluation_labels = train[theirs], labels[theirs]
+        train, labels = train[ours], labels[ours]
+    else:
+        evaluation, evaluation_labels = pixels.read(name, folder, "test")
+
+    zca = None
+    if whiten:
+        # float32 holds the scaled pixels exactly, at half the memory of float64.
+        everything = _scaled(train, entry, torch.float32)
+        zca = cache.fitted(everything, checksum=entry.checksum, held_out=held_out)
+        del everything
+
+    def finish(raw: Tensor, its_labels: Tensor, size: int) -> Split:
+        images = _scaled(raw[:size].to(device), entry, torch.float64 if zca else dtype)
+        if zca is not None:
+            images = zca.apply(images)
+        return Split(images.to(dtype), its_labels[:size].to(device))
+
+    return Dataset(
+        name=name,
+        train=finish(train, labels, kept),
+        evaluation=finish(evaluation, evaluation_labels, kept_evaluation),
+        evaluation_name="held_out" if held_out else "test",
+        n_classes=entry.n_classes,
+        checksum=entry.checksum,
+    )
+
+
+def held_out_indices(n_train: int, held_out: int) -> tuple[Tensor, Tensor]:
+    """Indices of the images that stay in the training part and of those held out, both sorted.
+
+    The first ``held_out`` of numpy's ``RandomState(HELD_OUT_SEED).permutation(n_train)``, a
+    stream that numpy keeps the same from version to version. A smaller held-out part is a subset
+    of a larger one.
+    """
+    order = np.random.RandomState(HELD_OUT_SEED).permutation(n_train)
+    theirs, ours = np.sort(order[:held_out]), np.sort(order[held_out:])
+    return torch.from_numpy(ours), torch.from_numpy(theirs)
+
+
+def batches(
+    split: Split, batch_size: int, order: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of images and labels, by indexing.
+
+    Args:
+        split: where they come from.
+        batch_size: images per batch.
+        order: indices (int64, on the device of ``split``), one after another; what is left over
+            for an incomplete batch is dropped, as in the authors' training loop. None means all
+            images in order, as views, the last batch being as short as it must.
+
+    Raises:
+        ValueError: a batch size below 1 or above what there is to choose from.
+    """
+    available = len(split if order is None else order)
+    if batch_size < 1 or (order is not None and batch_size > available):
+        raise ValueError(f"batch size {batch_size} is not between 1 and {available}")
+    return _sliced(split, batch_size) if order is None else _indexed(split, batch_size, order)
+
+
+def _sliced(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
+
+
+def _indexed(split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, len(order) - batch_size + 1, batch_size):
+        chosen = order[start : start + batch_size]
+        yield split.images.index_select(0, chosen), split.labels.index_select(0, chosen)
+
+
+def _scaled(raw: Tensor, entry: Entry, dtype: torch.dtype) -> Tensor:
+    """(p − offset) / scale: exact, because 2 p − 255 takes 8 bits."""
+    return raw.to(dtype).sub_(entry.offset).div_(entry.scale)
+
+
+def _checked_size(name: str, size: int | None, available: int) -> int:
+    if size is None:
+        return available
+    if not 1 <= size <= available:
+        raise ValueError(f"{name} must be between 1 and {available}, got {size}")
+    return size

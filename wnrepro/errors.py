@@ -1,0 +1,21 @@
+"""Errors that a user can mend. They are shown as their message alone, without a traceback."""
+
+
+class WnreproError(Exception):
+    """Something the user can mend: the message says what is wrong and what to do.
+
+    A command that catches it prints the message and nothing else; every other exception is a
+    defect of this package and keeps its traceback.
+    """
+
+
+class DataError(WnreproError):
+    """Data files are missing, corrupt or cannot be read."""
+
+
+class ConfigError(WnreproError):
+    """A config names an unknown key, a wrong type, or a combination that makes no sense."""
+
+
+class RunError(WnreproError):
+    """A run cannot start or go on: its directory, its checkpoint or its device is in the way."""

@@ -1,0 +1,53 @@
+"""The paper's layers, for anybody's network. Needs torch alone.
+
+    from wnrepro.nn import convert, data_dependent_init, fold
+
+    model = convert(my_model)              # weight norm on every linear and convolutional layer
+    data_dependent_init(model, images)     # eq. 5, 6 on one batch
+    ...                                    # train v, g and b with any optimiser
+    model = fold(model)                    # plain torch layers again, same outputs
+"""
+
+from wnrepro.nn.batch_norm import BatchNorm
+from wnrepro.nn.convert import convert, fold, torch_state_dict
+from wnrepro.nn.init import data_dependent_init
+from wnrepro.nn.layers import (
+    WeightNormConv1d,
+    WeightNormConv2d,
+    WeightNormConv3d,
+    WeightNormConvTranspose1d,
+    WeightNormConvTranspose2d,
+    WeightNormConvTranspose3d,
+    WeightNormLinear,
+)
+from wnrepro.nn.mean_only_batch_norm import (
+    MeanOnlyBatchNorm1d,
+    MeanOnlyBatchNorm2d,
+    MeanOnlyBatchNorm3d,
+)
+from wnrepro.nn.noise import Dropout, GaussianNoise
+from wnrepro.nn.unit import FrozenScale, Unit
+from wnrepro.nn.weight_norm import weight_norm
+
+__all__ = [
+    "BatchNorm",
+    "Dropout",
+    "FrozenScale",
+    "GaussianNoise",
+    "MeanOnlyBatchNorm1d",
+    "MeanOnlyBatchNorm2d",
+    "MeanOnlyBatchNorm3d",
+    "Unit",
+    "WeightNormConv1d",
+    "WeightNormConv2d",
+    "WeightNormConv3d",
+    "WeightNormConvTranspose1d",
+    "WeightNormConvTranspose2d",
+    "WeightNormConvTranspose3d",
+    "WeightNormLinear",
+    "convert",
+    "data_dependent_init",
+    "fold",
+    "torch_state_dict",
+    "weight_norm",
+]

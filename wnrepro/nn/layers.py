@@ -1,0 +1,330 @@
+"""Torch's linear and convolution layers with the weight w = g·v/‖v‖ (paper eq. 2).
+
+`g` has one entry per *output* unit in all of them, the transposed and the grouped ones too.
+
+Source: Salimans & Kingma, *Weight Normalization* (NIPS 2016), section 2.
+"""
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wnrepro.nn.weight_norm import norm_over, scale_to_norm, split
+
+_SPELLINGS = (
+    ("weight",),
+    ("weight_g", "weight_v"),
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
+
+
+class WeightNormLayer(nn.Module):
+    """What the weight-norm layers share: parameters `v` and `g` in the place of `weight`.
+
+    Every such layer is also an instance of torch's layer of that kind, takes its constructor
+    arguments, and starts with the weight and bias that torch would have drawn: v = w, g = ‖w‖.
+
+    Attributes:
+        v: direction, with the shape of torch's weight.
+        g: length, one per output unit: `(out_features,)` or `(out_channels,)`.
+        bias: as in torch's layer, or None.
+        weight: w = g·v/‖v‖, computed at every access. Assigning a tensor of v's shape sets v
+            and g in place. Writing *into* it (`torch.nn.init.zeros_(layer.weight)`) changes a
+            temporary and nothing else: initialise `v`, or assign.
+
+    `load_state_dict` takes, besides `v` and `g`: a plain `weight`; torch's `weight_g` and
+    `weight_v`; torch's `parametrizations.weight.original0` and `original1`. Where torch's g is
+    not one per output unit, its weight w is computed and split. Any other set of keys, and any
+    wrong shape, is an error of `load_state_dict` as usual.
+    """
+
+    plain: ClassVar[type[nn.Module]]
+    """Torch's layer of the same kind."""
+    output_axis: ClassVar[int]
+    """The axis of the output units in the layer's output, counted from its end."""
+    _kept: ClassVar[tuple[int, ...]] = (0,)
+
+    v: nn.Parameter
+    g: nn.Parameter
+    if TYPE_CHECKING:
+        weight: Tensor
+
+    def __init_subclass__(cls, plain: type[nn.Module] | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if plain is None:
+            return
+        cls.plain = plain
+
+        # One per class, so that it keeps the signature of torch's.
+        @functools.wraps(plain.__init__)
+        def __init__(self: WeightNormLayer, *args: Any, **kwargs: Any) -> None:
+            plain.__init__(self, *args, **kwargs)
+            weight = self._parameters["weight"]
+            assert weight is not None
+            self._become_weight_norm(weight)
+
+        cls.__init__ = __init__
+
+    if not TYPE_CHECKING:
+
+        @property
+        def weight(self) -> Tensor:
+            # Without a v, while torch's constructor runs, the AttributeError sends the look-up
+            # on to torch's own weight.
+            v = self.v
+            return self._merge_units(scale_to_norm(*self._by_unit(v, self.g)))
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "weight" and "v" in self.__dict__.get("_parameters", ()):
+                self._set_weight(value)
+            else:
+                super().__setattr__(name, value)
+
+    @property
+    def v_norm(self) -> Tensor:
+        """‖v‖ per output unit, with the shape of g."""
+        v, g, axes = self._by_unit(self.v, self.g)
+        return norm_over(v, axes).reshape(self.g.shape).to(self.v.dtype)
+
+    @torch.no_grad()
+    def scale_output_(self, mean: Tensor, std: Tensor) -> None:
+        """Makes t, an output of this layer, into (t − mean)/std: g ← g/std, b ← (b − mean)/std.
+
+        With t of a layer that has g = 1 and b = 0, that is the paper's data-dependent
+        initialization, eq. 5 and 6. A layer without a bias is scaled only.
+
+        Args:
+            mean: per output unit, with the shape of g.
+            std: likewise. A 0 in it is not looked for.
+
+        Raises:
+            ValueError: mean or std has another shape.
+        """
+        for name, given in (("mean", mean), ("std", std)):
+            if given.shape != self.g.shape:
+                raise ValueError(
+                    f"{name} must have shape {tuple(self.g.shape)}, one per output unit, "
+                    f"got {tuple(given.shape)}"
+                )
+        self.g.div_(std)
+        if isinstance(self.bias, Tensor):
+            self.bias.sub_(mean).div_(std)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draws weight and bias anew as torch's layer does, and sets v, g and bias in place."""
+        if "weight" in self._parameters:
+            super().reset_parameters()  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        layer = object.__new__(self.plain)
+        layer.__dict__.update(self.__dict__)
+        layer.__dict__["_parameters"] = {
+            "weight": nn.Parameter(torch.empty_like(self.v)),
+            "bias": self.bias,
+        }
+        layer.reset_parameters()  # pyright: ignore[reportCallIssue]
+        self._set_weight(layer.weight)
+
+    def split_weight(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """v and g, new tensors in this layer's shapes, that give the weight w. See `split`."""
+        v, g = split(self._split_units(weight), self._kept)
+        return self._merge_units(v), g.flatten()
+
+    def _become_weight_norm(self, weight: Tensor) -> None:
+        """Puts v and g, made from `weight`, in its place among the parameters."""
+        v, g = self.split_weight(weight)
+        learns = weight.requires_grad
+        # A new dict: v and g come first, as weight did, and the old one may belong to a copy.
+        self.__dict__["_parameters"] = {
+            "v": nn.Parameter(v, learns),
+            "g": nn.Parameter(g, learns),
+        } | {name: p for name, p in self._parameters.items() if name != "weight"}
+
+    def _set_weight(self, weight: Any) -> None:
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"weight must be a tensor, got {type(weight).__name__}")
+        if weight.shape != self.v.shape:
+            raise ValueError(
+                f"weight must have shape {tuple(self.v.shape)}, got {tuple(weight.shape)}"
+            )
+        v, g = self.split_weight(weight.to(self.v))
+        with torch.no_grad():
+            self.v.copy_(v)
+            self.g.copy_(g)
+
+    def _split_units(self, v: Tensor) -> Tensor:
+        """v as a view in which the output units are the axes `_kept`."""
+        return v
+
+    def _merge_units(self, v: Tensor) -> Tensor:
+        """The inverse of `_split_units`."""
+        return v
+
+    def _by_unit(self, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """v and g as views that broadcast, and the axes of v that the norm sums over."""
+        axes = tuple(range(1, v.ndim))
+        return v, g.view(-1, *(1,) * len(axes)), axes
+
+    def _torch_g_shape(self) -> tuple[int, ...] | None:
+        """The shape of the g in torch's spellings that is one per output unit, if there is one."""
+        return (self.v.shape[0], *(1,) * (self.v.ndim - 1))
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        self._respell(state_dict, prefix, assign, error_msgs)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+    def _respell(
+        self, state_dict: dict[str, Any], prefix: str, assign: bool, error_msgs: list[str]
+    ) -> None:
+        """Puts v and g in the place of another spelling, if that is there alone and complete."""
+        names = ("v", "g", *(name for spelling in _SPELLINGS for name in spelling))
+        present = tuple(name for name in names if prefix + name in state_dict)
+        if present not in _SPELLINGS:
+            return  # v and g, or something that torch is to report as missing or unexpected
+        given = [state_dict[prefix + name] for name in present]
+        if not all(isinstance(tensor, Tensor) for tensor in given):
+            return
+        for name in present:
+            del state_dict[prefix + name]
+        # Where torch's plain layer would copy the weight into its own dtype, w is to be that.
+        given = [tensor.detach() if assign else tensor.detach().to(self.v.dtype) for tensor in given]
+        shape = tuple(self.v.shape)
+        v, g = self.v.detach(), self.g.detach()  # kept after an error: it is reported, once
+        *gs, w = given
+        if tuple(w.shape) != shape:
+            error_msgs.append(_size_mismatch(prefix + present[-1], w, shape))
+        elif not gs:
+            v, g = self.split_weight(w)
+        elif tuple(gs[0].shape) == self._torch_g_shape():
+            v, g = w, gs[0].flatten()
+        elif _is_torch_g(gs[0], w):
+            axes = tuple(i for i in range(w.ndim) if gs[0].ndim == 0 or gs[0].shape[i] == 1)
+            v, g = self.split_weight(scale_to_norm(w, gs[0], axes))
+        else:
+            expected = self._torch_g_shape() or (1, shape[1], *(1,) * (len(shape) - 2))
+            error_msgs.append(_size_mismatch(prefix + present[0], gs[0], expected))
+        state_dict[prefix + "v"], state_dict[prefix + "g"] = v, g
+
+
+class _Transposed(WeightNormLayer):
+    """The weight is (in, out/groups, *k): as (groups, in/groups, out/groups, *k), its axes 0
+    and 2 are the output units."""
+
+    _kept = (0, 2)
+    groups: int
+    in_channels: int
+
+    def _split_units(self, v: Tensor) -> Tensor:
+        return v.unflatten(0, (self.groups, self.in_channels // self.groups))
+
+    def _merge_units(self, v: Tensor) -> Tensor:
+        return v.flatten(0, 1)
+
+    def _by_unit(self, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        axes = (1, *range(3, v.ndim + 1))
+        return self._split_units(v), g.view(self.groups, 1, -1, *(1,) * (v.ndim - 2)), axes
+
+    def _torch_g_shape(self) -> tuple[int, ...] | None:
+        if self.groups > 1:
+            return None
+        return (1, self.v.shape[1], *(1,) * (self.v.ndim - 2))
+
+
+def _is_torch_g(g: Tensor, v: Tensor) -> bool:
+    """Whether g is what torch's weight norm makes for some `dim`: `()`, or one axis of v."""
+    if g.ndim == 0:
+        return True
+    if g.ndim != v.ndim:
+        return False
+    kept = [axis for axis, size in enumerate(g.shape) if size != 1]
+    return not kept or (len(kept) == 1 and g.shape[kept[0]] == v.shape[kept[0]])
+
+
+def _size_mismatch(key: str, given: Tensor, expected: tuple[int, ...]) -> str:
+    return (
+        f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
+        f"the shape in current model is {torch.Size(expected)}."
+    )
+
+
+class WeightNormLinear(WeightNormLayer, nn.Linear, plain=nn.Linear):
+    """`torch.nn.Linear` with weight norm: v is (out_features, in_features), g (out_features,).
+
+    Source: paper eq. 2.
+    """
+
+    output_axis = -1
+
+
+class WeightNormConv1d(WeightNormLayer, nn.Conv1d, plain=nn.Conv1d):
+    """`torch.nn.Conv1d` with weight norm: v is (out_channels, in_channels/groups, k), g
+    (out_channels,).
+
+    Source: paper eq. 2; section 2.2 for convolutions.
+    """
+
+    output_axis = -2
+
+
+class WeightNormConv2d(WeightNormLayer, nn.Conv2d, plain=nn.Conv2d):
+    """`torch.nn.Conv2d` with weight norm: v is (out_channels, in_channels/groups, k, k), g
+    (out_channels,).
+
+    Source: paper eq. 2; section 2.2 for convolutions.
+    """
+
+    output_axis = -3
+
+
+class WeightNormConv3d(WeightNormLayer, nn.Conv3d, plain=nn.Conv3d):
+    """`torch.nn.Conv3d` with weight norm: v is (out_channels, in_channels/groups, k, k, k), g
+    (out_channels,).
+
+    Source: paper eq. 2; section 2.2 for convolutions.
+    """
+
+    output_axis = -4
+
+
+class WeightNormConvTranspose1d(_Transposed, nn.ConvTranspose1d, plain=nn.ConvTranspose1d):
+    """`torch.nn.ConvTranspose1d` with weight norm: v is (in_channels, out_channels/groups, k), g
+    (out_channels,). The norm sums over the inputs of an output channel, within its group.
+
+    Source: paper eq. 2.
+    """
+
+    output_axis = -2
+
+
+class WeightNormConvTranspose2d(_Transposed, nn.ConvTranspose2d, plain=nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d` with weight norm: v is (in_channels, out_channels/groups, k, k),
+    g (out_channels,). The norm sums over the inputs of an output channel, within its group.
+
+    Source: paper eq. 2.
+    """
+
+    output_axis = -3
+
+
+class WeightNormConvTranspose3d(_Transposed, nn.ConvTranspose3d, plain=nn.ConvTranspose3d):
+    """`torch.nn.ConvTranspose3d` with weight norm: v is (in_channels, out_channels/groups, k, k,
+    k), g (out_channels,). The norm sums over the inputs of an output channel, within its group.
+
+    Source: paper eq. 2.
+    """
+
+    output_axis = -4

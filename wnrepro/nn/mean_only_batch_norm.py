@@ -1,0 +1,112 @@
+"""Mean-only batch normalization (paper section 2.3, eq. 7 and 8)."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class _MeanOnlyBatchNorm(nn.Module):
+    ranks: ClassVar[tuple[int, ...]]
+    shapes: ClassVar[str]
+    running_mean: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        momentum: float = 0.1,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must lie in [0, 1], got {momentum}")
+        self.num_features = num_features
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
+        self.bias = (
+            nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype)) if bias else None
+        )
+
+    def forward(self, t: Tensor) -> Tensor:
+        self._check(t)
+        across = (-1, *(1,) * (t.ndim - 2))
+        if self.training:
+            narrow = t.dtype in (torch.float16, torch.bfloat16)
+            axes = (0, *range(2, t.ndim))
+            mean = t.mean(axes, dtype=torch.float32 if narrow else None)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        else:
+            mean = self.running_mean
+        shift = -mean if self.bias is None else self.bias - mean
+        # One pass over t, forwards and backwards.
+        out = t + shift.view(across)
+        return out if out.dtype == t.dtype else out.to(t.dtype)
+
+    def reset_running_stats(self) -> None:
+        """running_mean ← 0."""
+        self.running_mean.zero_()
+
+    def reset_parameters(self) -> None:
+        """running_mean ← 0 and b ← 0."""
+        self.reset_running_stats()
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, momentum={self.momentum}, bias={self.bias is not None}"
+
+    def _check(self, t: Tensor) -> None:
+        if t.ndim not in self.ranks or t.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__} takes {self.shapes} with C = {self.num_features}, "
+                f"got {tuple(t.shape)}"
+            )
+        if self.training and t.numel() <= self.num_features:
+            raise ValueError(
+                f"{type(self).__name__} needs more than one value per channel in training, "
+                f"got an input of shape {tuple(t.shape)}"
+            )
+
+
+_DOC = """Mean-only batch normalization of {shapes} (paper section 2.3, eq. 7 and 8).
+
+    In training t̃ = t − μ[t] + b, with μ[t] the mean per channel over the batch and the positions;
+    the gradient flows through it: ∇_t L = ∇_t̃ L − μ[∇_t̃ L]. Then
+    running_mean ← (1 − momentum)·running_mean + momentum·μ[t], from 0.
+    In evaluation t̃ = t − running_mean + b.
+
+    The output has the dtype and memory format of the input. The mean of a float16 or bfloat16
+    input is taken in float32.
+
+    Args:
+        num_features: channels C.
+        momentum: weight of the newest batch in the running mean. The authors' code has 0.1.
+        bias: whether there is a trainable b, one per channel, from 0.
+        device: of the bias and the running mean.
+        dtype: likewise.
+
+    Raises:
+        ValueError: momentum outside [0, 1]; when called, an input of another rank or channel
+            count, or, in training, one with a single value per channel.
+    """
+
+
+class MeanOnlyBatchNorm1d(_MeanOnlyBatchNorm):
+    shapes = "(N, C) or (N, C, L)"
+    ranks = (2, 3)
+    __doc__ = _DOC.format(shapes=shapes)
+
+
+class MeanOnlyBatchNorm2d(_MeanOnlyBatchNorm):
+    shapes = "(N, C, H, W)"
+    ranks = (4,)
+    __doc__ = _DOC.format(shapes=shapes)
+
+
+class MeanOnlyBatchNorm3d(_MeanOnlyBatchNorm):
+    shapes = "(N, C, D, H, W)"
+    ranks = (5,)
+    __doc__ = _DOC.format(shapes=shapes)

@@ -1,0 +1,212 @@
+"""The arms as one idea: a linear map, then its normaliser, then the nonlinearity.
+
+    y = φ(normaliser(linear(x)))
+
+| arm | linear | normaliser | trained |
+|---|---|---|---|
+| `plain` | w·x + b | – | w, b |
+| `plain_frozen_scale` | w·x | g·t + b, g fixed by the init | w, b |
+| `wn` | (g/‖v‖) v·x + b (eq. 2) | – | v, g, b |
+| `bn` | w·x | g·(t − μ)/√(σ² + ε) + b | w, g, b |
+| `mean_only_bn` | w·x | t − μ + b (eq. 7) | w, b |
+| `wn_mean_only_bn` | (g/‖v‖) v·x | t − μ + b (eq. 7) | v, g, b |
+
+Every arm starts from the same draw, v ~ N(0, 0.05²) with g = 1 and b = 0, but for
+`plain_frozen_scale`, which the authors' code starts from Glorot's uniform distribution.
+`plain` and `mean_only_bn` are "initialised in terms of v and g" (paper, sec. 5.1): w = g·v/‖v‖.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from wnrepro.nn.batch_norm import BatchNorm
+from wnrepro.nn.convert import convert
+from wnrepro.nn.layers import WeightNormLayer
+from wnrepro.nn.mean_only_batch_norm import (
+    MeanOnlyBatchNorm1d,
+    MeanOnlyBatchNorm2d,
+    MeanOnlyBatchNorm3d,
+)
+from wnrepro.nn.weight_norm import weight_norm
+
+V_STD = 0.05
+"""Standard deviation of v at the start (paper, sec. 3; authors' code, `Normal(0.05)`)."""
+
+Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+
+class FrozenScale(nn.Module):
+    """y = g·t + b per channel, with b trained and g a constant that only the init sets.
+
+    The released code's plain network (`lasagne/nn.py`, InitLayer). t: (N, C) or (N, C, …).
+    """
+
+    g: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("g", torch.ones(num_features, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype))
+        self.output_axis = 1
+
+    def forward(self, t: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (t.ndim - 2)
+        return t * self.g.view(shape) + self.bias.view(shape)
+
+    @torch.no_grad()
+    def scale_output_(self, mean: Tensor, std: Tensor) -> None:
+        """Change g and b so that the output y becomes (y − mean)/std. mean, std: (C,)."""
+        self.g.div_(std)
+        self.bias.sub_(mean).div_(std)
+
+
+_MEAN_ONLY = {
+    nn.Linear: MeanOnlyBatchNorm1d,
+    nn.Conv1d: MeanOnlyBatchNorm1d,
+    nn.Conv2d: MeanOnlyBatchNorm2d,
+    nn.Conv3d: MeanOnlyBatchNorm3d,
+}
+
+
+def _mean_only(linear: Linear) -> nn.Module:
+    features, options = _features(linear)
+    return _MEAN_ONLY[type(linear)](features, **options)
+
+
+def _batch_norm(linear: Linear) -> nn.Module:
+    features, options = _features(linear)
+    return BatchNorm(features, **options)
+
+
+def _frozen_scale(linear: Linear) -> nn.Module:
+    features, options = _features(linear)
+    return FrozenScale(features, **options)
+
+
+def _features(linear: Linear) -> tuple[int, dict]:
+    weight = linear.weight
+    return weight.shape[0], {"device": weight.device, "dtype": weight.dtype}
+
+
+class _Recipe:
+    """What an arm makes of a plain linear map: its parameters and its normaliser."""
+
+    def __init__(
+        self,
+        normaliser: Callable[[Linear], nn.Module] | None = None,
+        *,
+        weight_normalised: bool = False,
+        unit_length: bool = False,
+    ) -> None:
+        self.normaliser = normaliser  # brings its own b
+        self.weight_normalised = weight_normalised
+        self.unit_length = unit_length  # starts from w = v/‖v‖
+
+
+_RECIPES = {
+    "plain": _Recipe(unit_length=True),
+    "plain_frozen_scale": _Recipe(_frozen_scale),
+    "wn": _Recipe(weight_normalised=True),
+    "bn": _Recipe(_batch_norm),
+    "mean_only_bn": _Recipe(_mean_only, unit_length=True),
+    "wn_mean_only_bn": _Recipe(_mean_only, weight_normalised=True),
+}
+
+
+class Unit(nn.Module):
+    """One layer of an arm: y = φ(normaliser(linear(x))).
+
+    arm: an id of `wnrepro.arms.ARMS`.
+    linear: a torch Linear, Conv1d, Conv2d or Conv3d; taken over, its weights are replaced.
+    nonlinearity: φ; identity for the last layer of a network.
+    generator: the random stream of the starting weights; torch's own without one.
+
+    `unit.v`, `unit.g` and `unit.b` are the paper's names for the tensors of any arm, wherever
+    they are kept; v is the weight itself where the arm has no weight norm, and g is None where
+    the arm has none.
+
+    Raises ValueError for an unknown arm, TypeError for another kind of linear map.
+    """
+
+    def __init__(
+        self,
+        arm: str,
+        linear: Linear,
+        nonlinearity: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if arm not in _RECIPES:
+            raise ValueError(f"unknown arm {arm!r}; choose from {', '.join(_RECIPES)}")
+        if type(linear) not in _MEAN_ONLY:
+            raise TypeError(f"{type(linear).__name__} is no Linear, Conv1d, Conv2d or Conv3d")
+        self.arm = arm
+        recipe = _RECIPES[arm]
+        if recipe.normaliser is not None:
+            linear.register_parameter("bias", None)
+        elif linear.bias is None:
+            raise ValueError(f"arm {arm} keeps b in its linear map: build that with bias=True")
+        normaliser = nn.Identity() if recipe.normaliser is None else recipe.normaliser(linear)
+        self.linear = convert(linear) if recipe.weight_normalised else linear
+        self.normaliser = normaliser
+        self.nonlinearity = nn.Identity() if nonlinearity is None else nonlinearity
+        self.reset_parameters(generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.nonlinearity(self.normaliser(self.linear(x)))
+
+    @property
+    def v(self) -> Tensor:
+        """v of a weight-normalised arm, else the weight w; axis 0 is the output unit."""
+        linear = self.linear
+        return linear.v if isinstance(linear, WeightNormLayer) else cast(Tensor, linear.weight)
+
+    @property
+    def g(self) -> Tensor | None:
+        """The scale per output unit, (out,); a buffer in `plain_frozen_scale`; None without."""
+        if isinstance(self.linear, WeightNormLayer):
+            return self.linear.g
+        return getattr(self.normaliser, "g", None)
+
+    @property
+    def b(self) -> Tensor:
+        """The shift per output unit, (out,)."""
+        owner = self.linear if isinstance(self.normaliser, nn.Identity) else self.normaliser
+        return cast(Tensor, owner.bias)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new starting weights from `generator`; g = 1, b = 0."""
+        v = torch.empty_like(self.v)
+        if self.arm == "plain_frozen_scale":
+            nn.init.xavier_uniform_(v, generator=generator)
+        else:
+            nn.init.normal_(v, std=V_STD, generator=generator)
+        self.start_from_(v)
+
+    @torch.no_grad()
+    def start_from_(self, v: Tensor) -> None:
+        """Start from the given v with g = 1 and b = 0, whatever the arm makes of them.
+
+        v: of `self.v`'s shape. An arm without weight norm starts from w = v/‖v‖, except `bn` and
+        `plain_frozen_scale`, which start from w = v.
+        """
+        if v.shape != self.v.shape:
+            raise ValueError(f"v has shape {tuple(v.shape)}, the layer {tuple(self.v.shape)}")
+        if _RECIPES[self.arm].unit_length:
+            v = weight_norm(v, torch.ones(v.shape[0], device=v.device, dtype=v.dtype))
+        self.v.copy_(v)
+        if self.g is not None:
+            self.g.fill_(1)
+        self.b.zero_()
+
+    def extra_repr(self) -> str:
+        return f"arm={self.arm}"
+

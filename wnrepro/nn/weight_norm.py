@@ -1,0 +1,134 @@
+"""Weight normalization as a function of two tensors: w = g·v/‖v‖ (paper eq. 2).
+
+Source: Salimans & Kingma, *Weight Normalization* (NIPS 2016), section 2.
+"""
+
+import operator
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Dim = int | Sequence[int] | None
+"""The kept axis or axes of a weight: g ranges over them, the norm sums over all the others."""
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
+    """w = g·v/‖v‖ (paper eq. 2).
+
+    Its gradients are the paper's eq. 3 and 4:
+    ∇_g = ∇_w·v/‖v‖ and ∇_v = (g/‖v‖) M_w ∇_w with M_w = I − wwᵀ/‖w‖².
+
+    Args:
+        v: direction, of any shape. A slice of norm 0 counts as one of norm 1: its weight is 0
+            and its gradients stay finite, ∇_g = 0 and ∇_v = g ∇_w.
+        g: length. Either as many axes as v with the summed ones of size 1, or the kept axes
+            alone in the order they have in v: `(out,)` for `dim=0`, `()` for `dim=None`.
+        dim: the axis or axes that are *kept*, as in torch: an int, a tuple of ints, or None for
+            one norm of the whole tensor. Negative axes count from the end.
+
+    Returns:
+        w, with the shape, dtype and memory format of v. For float16 and bfloat16 the norm is
+        summed in float32.
+
+    Raises:
+        TypeError: dim is neither an int, a sequence of ints nor None.
+        IndexError: dim names an axis that v does not have.
+        ValueError: dim names an axis twice, or g has neither of the two shapes.
+    """
+    kept = kept_axes(v.ndim, dim)
+    short = tuple(v.shape[axis] for axis in kept)
+    long = tuple(size if axis in kept else 1 for axis, size in enumerate(v.shape))
+    if tuple(g.shape) not in (short, long):
+        raise ValueError(
+            f"g must have shape {short} or {long} for v of shape {tuple(v.shape)} and dim={dim}, "
+            f"got {tuple(g.shape)}"
+        )
+    return scale_to_norm(v, g.reshape(long), _others(v.ndim, kept))
+
+
+def norm(v: Tensor, dim: Dim = 0) -> Tensor:
+    """‖v‖ over all axes but the kept ones `dim`; its shape is that of the kept axes.
+
+    float16 and bfloat16 are summed in float32 and rounded to the dtype of v. Errors as in
+    `weight_norm`.
+    """
+    kept = kept_axes(v.ndim, dim)
+    return norm_over(v, _others(v.ndim, kept)).reshape([v.shape[axis] for axis in kept]).to(v.dtype)
+
+
+@torch.no_grad()
+def split(w: Tensor, dim: Dim = 0) -> tuple[Tensor, Tensor]:
+    """(v, g) with `weight_norm(v, g, dim)` equal to w bit for bit: v = w, g = ‖w‖.
+
+    Two kinds of slice cannot have v = w. One of zeros has no direction, and gets that of
+    (1, …, 1)/√n with g = 0, so that it can still learn. One whose squares underflow or overflow
+    gets v = w·2^k, g = ‖w‖. A norm that the dtype cannot hold gives g = inf: in float16 that is
+    a norm above 65,504.
+
+    Args:
+        w: a weight of any shape.
+        dim: as in `weight_norm`, and with its errors.
+
+    Returns:
+        v, with the shape, dtype and memory format of w, and g, with the shape of the kept axes.
+        Both are new tensors outside the autograd graph.
+    """
+    kept = kept_axes(w.ndim, dim)
+    short = [w.shape[axis] for axis in kept]
+    axes = _others(w.ndim, kept)
+    if w.numel() == 0:
+        return w.clone(), w.new_zeros(short)
+    length = norm_over(w, axes)
+    largest = w.abs().amax(axes, keepdim=True) if axes else w.abs()
+    unusable = ~((length > 0) & length.isfinite()) & (largest > 0)
+    exponent = torch.frexp(largest).exponent.where(unusable, 0)
+    v = torch.ldexp(w, -exponent).to(w.dtype)
+    g = torch.ldexp(norm_over(v, axes), exponent).to(w.dtype)
+    v = torch.where(largest == 0, (w.numel() / largest.numel()) ** -0.5, v)
+    return v, g.reshape(short)
+
+
+def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """`weight_norm` without its checks: g has size 1 on `axes`, those that the norm sums over."""
+    length = norm_over(v, axes)
+    # The gradient must not pass a norm of 0: its derivative there, 0/0, is masked by torch to
+    # first order only.
+    w = v * (g / length.masked_fill(length == 0, 1))
+    return w if w.dtype == v.dtype else w.to(v.dtype)
+
+
+def norm_over(v: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """‖v‖ summed over `axes`, which stay with size 1. Unchecked. float32 where v is narrower."""
+    if not axes:
+        # To torch an empty tuple means every axis.
+        return v.abs()
+    if v.dtype not in _HALF:
+        return torch.linalg.vector_norm(v, 2, axes, True)
+    exact = torch.linalg.vector_norm(v.float(), 2, axes, True)
+    # Rounded as a g of this dtype is: only so is g/‖v‖ exactly 1 for g = ‖v‖ (`split`).
+    rounded = exact.to(v.dtype).float()
+    return torch.where(rounded.isinf(), exact, rounded)
+
+
+def kept_axes(ndim: int, dim: Dim) -> tuple[int, ...]:
+    """The axes that `dim` keeps, counted from the front, in order. Errors as in `weight_norm`."""
+    if dim is None:
+        return ()
+    try:
+        given = [operator.index(axis) for axis in (dim if isinstance(dim, Sequence) else (dim,))]
+    except TypeError:
+        raise TypeError(f"dim must be an int, a tuple of ints or None, got {dim!r}") from None
+    for axis in given:
+        if not -ndim <= axis < ndim:
+            raise IndexError(f"dim={dim} names axis {axis} of a tensor with {ndim} axes")
+    kept = sorted(axis % ndim for axis in given)
+    if len(set(kept)) < len(kept):
+        raise ValueError(f"dim={dim} names an axis twice, for a tensor with {ndim} axes")
+    return tuple(kept)
+
+
+def _others(ndim: int, kept: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(axis for axis in range(ndim) if axis not in kept)

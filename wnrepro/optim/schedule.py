@@ -1,0 +1,29 @@
+"""The learning rate and β1 of each epoch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The paper's schedule, for any number of epochs E.
+
+        lr(epoch) = lr₀·min(2 − 2·epoch/E, 1),    β1(epoch) = β1 before E/2, then β1_late
+
+    Set once per epoch, counted from 0. With E = 200 this is the authors' lr₀·min(2 − epoch/100, 1)
+    with β1 0.9 for epochs 0–99 and 0.5 from epoch 100 (authors' code, `lasagne/train.py`; paper,
+    sec. 5.1); the last epoch has lr₀/100.
+
+    epochs: E, at least 1. lr: lr₀.
+    """
+
+    epochs: int
+    lr: float
+    beta1: float = 0.9
+    beta1_late: float = 0.5
+
+    def learning_rate(self, epoch: int) -> float:
+        # One division of whole numbers: exactly 1/100 in epoch 199 of 200.
+        return self.lr * min(2 * (self.epochs - epoch) / self.epochs, 1.0)
+
+    def beta1_at(self, epoch: int) -> float:
+        return self.beta1 if 2 * epoch < self.epochs else self.beta1_late

@@ -1,0 +1,92 @@
+"""Which run a config describes: a function of what is computed, never of the clock."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+EXCLUDED = ("tracker", "runs", "data.root", "device", "threads")
+"""Dotted keys that do not change what is computed, so that a run is recognised without them.
+
+`tracker`: where curves are shown. `runs` and `data.root`: where files lie. `device` and `threads`:
+which hardware computes and how many cores of it; a run may be interrupted on one machine and go on
+on another. The manifest says which ones they were.
+"""
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits that name the resolved `config` without the `EXCLUDED` keys.
+
+    Equal numbers count as equal (`1` and `1.0` are one learning rate); `True` is no number. The
+    order of keys and the difference between a list and a tuple do not count.
+
+    Raises:
+        TypeError: a value that is no mapping, sequence, string, number, bool or None.
+        ValueError: a number that is infinite or nan.
+    """
+    return hashlib.sha256(_text(computed(config)).encode()).hexdigest()[:10]
+
+
+def run_directory(config: Mapping[str, Any]) -> Path:
+    """`<runs.root>/<data.name>_<norm.name>/seed<seed>-<identity>`."""
+    arm = f"{config['data']['name']}_{config['norm']['name']}"
+    return Path(config["runs"]["root"]) / arm / f"seed{config['seed']}-{identity(config)}"
+
+
+def computed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` without the `EXCLUDED` keys."""
+    return _without(config, EXCLUDED)
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(dotted key, value in `one`, value in `other`) where what is computed differs.
+
+    A key that one of them lacks has the value "absent" there.
+    """
+    left, right = dict(_leaves(computed(one))), dict(_leaves(computed(other)))
+    return [
+        (key, left.get(key, "absent"), right.get(key, "absent"))
+        for key in sorted(left.keys() | right.keys())
+        if key not in left or key not in right or _text(left[key]) != _text(right[key])
+    ]
+
+
+def _without(config: Mapping[str, Any], excluded: Sequence[str]) -> dict[str, Any]:
+    kept = {}
+    for key, value in config.items():
+        if key in excluded:
+            continue
+        below = [path.removeprefix(f"{key}.") for path in excluded if path.startswith(f"{key}.")]
+        kept[key] = _without(value, below) if below and isinstance(value, Mapping) else value
+    return kept
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(value: Any) -> str:
+    return json.dumps(_canonical(value, ""), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(value: Any, path: str) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            # YAML reads 1 and a sweep writes 1.0: the same number must find the same run.
+            return int(value) if value.is_integer() else value
+        case Mapping():
+            for key in value:
+                if not isinstance(key, str):
+                    raise TypeError(f"config key {key!r} under {path or 'the root'} is no string")
+            return {key: _canonical(below, f"{path}.{key}") for key, below in value.items()}
+        case list() | tuple():
+            return [_canonical(below, path) for below in value]
+        case _:
+            raise TypeError(f"{path.lstrip('.')} is a {type(value).__name__}, not a plain value")

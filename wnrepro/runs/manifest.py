@@ -1,0 +1,177 @@
+"""What was run, by which code, on which machine: `manifest.json`."""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from wnrepro.errors import RunError
+from wnrepro.runs.identity import differences, identity
+from wnrepro.runs.replacement import replace_file
+from wnrepro.runs.status import utc_now
+
+MANIFEST_FILE = "manifest.json"
+FORMAT = 1
+"""Version of the manifest's layout; a reader refuses a higher one."""
+
+_PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb", "wnrepro")
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_MAX_DIFFERENCES = 3
+
+
+def write_manifest(
+    directory: Path,
+    config: Mapping[str, Any],
+    command: Sequence[str],
+    *,
+    device: str,
+    threads: int,
+    gpu: str | None = None,
+) -> dict[str, Any]:
+    """Write `manifest.json`, or where there is one add to its list `resumed` that a run went on.
+
+    Args:
+        directory: the run's directory.
+        config: the resolved config, a nested dict of plain values.
+        command: the command line, as in `sys.argv`.
+        device: what torch computes on, as `cpu` or `cuda:0`.
+        threads: how many threads torch uses.
+        gpu: name of the GPU, if one is used.
+
+    Returns:
+        The whole manifest.
+
+    Raises:
+        RunError: the directory holds a run of another config, or cannot be written.
+    """
+    occasion = {
+        "time": utc_now(),
+        "command": list(command),
+        "commit": None,
+        "dirty": None,
+        **_git_state(),
+        "versions": _versions(),
+        "hardware": _hardware(gpu),
+        "device": device,
+        "threads": threads,
+    }
+    manifest = read_manifest(directory)
+    if manifest is None:
+        manifest = {
+            "format": FORMAT,
+            "identity": identity(config),
+            "config": dict(config),
+            **occasion,
+            "resumed": [],
+        }
+    else:
+        refuse_other(directory / MANIFEST_FILE, manifest["config"], config)
+        manifest["resumed"].append(occasion)
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    replace_file(directory / MANIFEST_FILE, text + "\n")
+    return manifest
+
+
+def read_manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest of the run in `directory`; None where there is none.
+
+    Raises:
+        RunError: the file cannot be read, is no manifest, or is of a later format.
+    """
+    path = Path(directory) / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_bytes())
+        if not manifest["format"] <= FORMAT:
+            raise ValueError(f"its format {manifest['format']} is newer than {FORMAT}")
+        if not isinstance(manifest["config"], dict) or not isinstance(manifest["resumed"], list):
+            raise TypeError("it lacks a config or the list of resumptions")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(
+            f"{path} is not the manifest of a run ({error}); delete the directory to start again"
+        ) from error
+    return manifest
+
+
+def refuse_other(path: Path, recorded: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raise RunError, which names what differs, unless both configs compute the same."""
+    differing = differences(recorded, config)
+    if differing:
+        shown = "; ".join(
+            f"{key} is {old!r} there and {new!r} here"
+            for key, old, new in differing[:_MAX_DIFFERENCES]
+        )
+        more = len(differing) - _MAX_DIFFERENCES
+        raise RunError(
+            f"{path} is of another config: {shown}"
+            + (f"; and {more} more" if more > 0 else "")
+            + "; use another runs.root or delete that directory"
+        )
+
+
+def _git_state() -> dict[str, Any]:
+    """`commit` and `dirty` of the checkout this code runs from; nothing where it is none.
+
+    Dirty counts only what is computed with: results and notes change during a long sweep.
+    """
+
+    def git(*arguments: str) -> str:
+        # No optional locks: runs side by side would get in each other's way.
+        command = ["git", "--no-optional-locks", "-C", str(_CHECKOUT), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        # A package installed into an environment inside somebody's repository is not of it.
+        if Path(git("rev-parse", "--show-toplevel")).resolve() == _CHECKOUT:
+            commit = git("rev-parse", "HEAD")
+            changed = git("status", "--porcelain", "--", "wnrepro", "conf", "pyproject.toml")
+            return {"commit": commit, "dirty": bool(changed)}
+    return {}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def _hardware(gpu: str | None) -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "cpu": _cpu_model(),
+        "cores": _cores(),
+        "memory_gib": _memory_gib(),
+        "gpu": gpu,
+    }
+
+
+def _cpu_model() -> str | None:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or None
+
+
+def _cores() -> int | None:
+    """Cores this process may use: a scheduler gives a job fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _memory_gib() -> float | None:
+    with suppress(AttributeError, OSError, ValueError):
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    return None

@@ -1,0 +1,79 @@
+"""Rows of numbers, one per epoch, as CSV that gives back exactly the numbers it was given."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wnrepro.errors import RunError
+from wnrepro.runs.replacement import replace_file
+
+METRICS_FILE = "metrics.csv"
+TIMING_FILE = "timing.csv"
+
+Value = int | float | None
+Row = dict[str, Value]
+
+_INTEGER = re.compile(r"-?\d+")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Value]]) -> None:
+    """Replace `path` by all of `rows`; the first one fixes the columns, `epoch` comes first.
+
+    None becomes an empty cell (missing), nan stays `nan`; a float has as many digits as it takes to
+    read it back exactly. A later row may lack columns. No rows give the header `epoch` alone.
+
+    Raises:
+        RunError: the file cannot be written; the old one stays as it was.
+        ValueError: a row has a column that the first one has not, or no `epoch`.
+        TypeError: a value is neither int, float nor None.
+    """
+    columns = ["epoch", *(key for key in (rows[0] if rows else ()) if key != "epoch")]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        if "epoch" not in row or not set(row) <= set(columns):
+            raise ValueError(f"the columns of {path.name} are {columns}, a row has {list(row)}")
+        writer.writerow([_cell(key, row.get(key)) for key in columns])
+    replace_file(path, text.getvalue())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV file of `write_rows`: ints, floats, and None for empty cells.
+
+    Raises:
+        RunError: there is no such file, or it holds something else.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.reader(file, strict=True)
+            columns = next(reader)
+            return [
+                {key: _value(cell) for key, cell in zip(columns, cells, strict=True)}
+                for cells in reader
+            ]
+    except (OSError, ValueError, StopIteration, csv.Error) as error:
+        raise RunError(f"cannot read the rows of {path}: {error or 'it is empty'}") from error
+
+
+def _cell(key: str, value: Value) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            raise TypeError(f"{key} is a bool, not a number")
+        case int():
+            return int.__repr__(value)
+        case float():
+            # Not repr: NumPy's floats are floats too and show themselves as np.float64(…).
+            return float.__repr__(value)
+        case _:
+            raise TypeError(f"{key} is a {type(value).__name__}, not a number")
+
+
+def _value(cell: str) -> Value:
+    if not cell:
+        return None
+    return int(cell) if _INTEGER.fullmatch(cell) else float(cell)
