@@ -194,6 +194,11 @@ def as_dict(config: Config) -> dict[str, Any]:
     return asdict(config)
 
 
+def as_yaml(config: Config) -> str:
+    """The resolved config as YAML, as it stands in a run's config.yaml."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
 def training_size(config: Config) -> int:
     """Images trained on: the training set, less what is held out, at most `data.train_size`."""
     available = CATALOGUE[config.data.name].n_train - config.data.held_out

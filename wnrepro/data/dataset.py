@@ -121,16 +121,13 @@ def load(
 
     zca = None
     if whiten:
-        # float32 holds the scaled pixels exactly, at half the memory of float64.
-        everything = _scaled(train, entry, torch.float32)
+        everything = _scaled(train.to(device), entry, dtype)
         zca = cache.fitted(everything, checksum=entry.checksum, held_out=held_out)
         del everything
 
     def finish(raw: Tensor, its_labels: Tensor, size: int) -> Split:
-        images = _scaled(raw[:size].to(device), entry, torch.float64 if zca else dtype)
-        if zca is not None:
-            images = zca.apply(images)
-        return Split(images.to(dtype), its_labels[:size].to(device))
+        images = _scaled(raw[:size].to(device), entry, dtype)
+        return Split(zca.apply(images) if zca else images, its_labels[:size].to(device).clone())
 
     return Dataset(
         name=name,
@@ -186,7 +183,7 @@ def _indexed(split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Ten
 
 
 def _scaled(raw: Tensor, entry: Entry, dtype: torch.dtype) -> Tensor:
-    """(p − offset) / scale: exact, because 2 p − 255 takes 8 bits."""
+    """(p − offset) / scale (N, C, H, W): exact in every float type, as 2 p − 255 takes 8 bits."""
     return raw.to(dtype).sub_(entry.offset).div_(entry.scale)
 
 

@@ -70,9 +70,7 @@ def _read_torchvision(entry: Entry, root: Path, part: Part) -> tuple[Tensor, Ten
     )
     found = reader(root, train=part == "train", download=False)
     images = torch.as_tensor(found.data)
-    if images.ndim == 3:
-        images = images.unsqueeze(1)
-    else:
-        images = images.permute(0, 3, 1, 2)  # torchvision turns CIFAR-10 to (N, H, W, C)
+    # MNIST comes as (N, H, W), CIFAR-10 as (N, H, W, C).
+    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
     labels = torch.as_tensor(found.targets, dtype=torch.int64)
     return images.contiguous(), labels

@@ -63,7 +63,7 @@ class WeightNormLayer(nn.Module):
             plain.__init__(self, *args, **kwargs)
             weight = self._parameters["weight"]
             assert weight is not None
-            self._become_weight_norm(weight)
+            self.replace_weight(weight)
 
         cls.__init__ = __init__
 
@@ -85,7 +85,7 @@ class WeightNormLayer(nn.Module):
     @property
     def v_norm(self) -> Tensor:
         """‖v‖ per output unit, with the shape of g."""
-        v, g, axes = self._by_unit(self.v, self.g)
+        v, _, axes = self._by_unit(self.v, self.g)
         return norm_over(v, axes).reshape(self.g.shape).to(self.v.dtype)
 
     @torch.no_grad()
@@ -132,8 +132,8 @@ class WeightNormLayer(nn.Module):
         v, g = split(self._split_units(weight), self._kept)
         return self._merge_units(v), g.flatten()
 
-    def _become_weight_norm(self, weight: Tensor) -> None:
-        """Puts v and g, made from `weight`, in its place among the parameters."""
+    def replace_weight(self, weight: nn.Parameter) -> None:
+        """Puts new parameters v and g, made from `weight`, in its place among the parameters."""
         v, g = self.split_weight(weight)
         learns = weight.requires_grad
         # A new dict: v and g come first, as weight did, and the old one may belong to a copy.
@@ -167,7 +167,7 @@ class WeightNormLayer(nn.Module):
         axes = tuple(range(1, v.ndim))
         return v, g.view(-1, *(1,) * len(axes)), axes
 
-    def _torch_g_shape(self) -> tuple[int, ...] | None:
+    def torch_g_shape(self) -> tuple[int, ...] | None:
         """The shape of the g in torch's spellings that is one per output unit, if there is one."""
         return (self.v.shape[0], *(1,) * (self.v.ndim - 1))
 
@@ -201,7 +201,9 @@ class WeightNormLayer(nn.Module):
         for name in present:
             del state_dict[prefix + name]
         # Where torch's plain layer would copy the weight into its own dtype, w is to be that.
-        given = [tensor.detach() if assign else tensor.detach().to(self.v.dtype) for tensor in given]
+        given = [
+            tensor.detach() if assign else tensor.detach().to(self.v.dtype) for tensor in given
+        ]
         shape = tuple(self.v.shape)
         v, g = self.v.detach(), self.g.detach()  # kept after an error: it is reported, once
         *gs, w = given
@@ -209,13 +211,13 @@ class WeightNormLayer(nn.Module):
             error_msgs.append(_size_mismatch(prefix + present[-1], w, shape))
         elif not gs:
             v, g = self.split_weight(w)
-        elif tuple(gs[0].shape) == self._torch_g_shape():
+        elif tuple(gs[0].shape) == self.torch_g_shape():
             v, g = w, gs[0].flatten()
         elif _is_torch_g(gs[0], w):
             axes = tuple(i for i in range(w.ndim) if gs[0].ndim == 0 or gs[0].shape[i] == 1)
             v, g = self.split_weight(scale_to_norm(w, gs[0], axes))
         else:
-            expected = self._torch_g_shape() or (1, shape[1], *(1,) * (len(shape) - 2))
+            expected = self.torch_g_shape() or (1, shape[1], *(1,) * (len(shape) - 2))
             error_msgs.append(_size_mismatch(prefix + present[0], gs[0], expected))
         state_dict[prefix + "v"], state_dict[prefix + "g"] = v, g
 
@@ -238,7 +240,7 @@ class _Transposed(WeightNormLayer):
         axes = (1, *range(3, v.ndim + 1))
         return self._split_units(v), g.view(self.groups, 1, -1, *(1,) * (v.ndim - 2)), axes
 
-    def _torch_g_shape(self) -> tuple[int, ...] | None:
+    def torch_g_shape(self) -> tuple[int, ...] | None:
         if self.groups > 1:
             return None
         return (1, self.v.shape[1], *(1,) * (self.v.ndim - 2))

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 
-class _MeanOnlyBatchNorm(nn.Module):
+class MeanOnlyBatchNorm(nn.Module):
+    """What `MeanOnlyBatchNorm1d`, `2d` and `3d` share; see there."""
+
     ranks: ClassVar[tuple[int, ...]]
     shapes: ClassVar[str]
     running_mean: Tensor
@@ -94,19 +96,19 @@ _DOC = """Mean-only batch normalization of {shapes} (paper section 2.3, eq. 7 an
     """
 
 
-class MeanOnlyBatchNorm1d(_MeanOnlyBatchNorm):
+class MeanOnlyBatchNorm1d(MeanOnlyBatchNorm):
     shapes = "(N, C) or (N, C, L)"
     ranks = (2, 3)
     __doc__ = _DOC.format(shapes=shapes)
 
 
-class MeanOnlyBatchNorm2d(_MeanOnlyBatchNorm):
+class MeanOnlyBatchNorm2d(MeanOnlyBatchNorm):
     shapes = "(N, C, H, W)"
     ranks = (4,)
     __doc__ = _DOC.format(shapes=shapes)
 
 
-class MeanOnlyBatchNorm3d(_MeanOnlyBatchNorm):
+class MeanOnlyBatchNorm3d(MeanOnlyBatchNorm):
     shapes = "(N, C, D, H, W)"
     ranks = (5,)
     __doc__ = _DOC.format(shapes=shapes)

@@ -84,33 +84,50 @@ def split(w: Tensor, dim: Dim = 0) -> tuple[Tensor, Tensor]:
     length = norm_over(w, axes)
     largest = w.abs().amax(axes, keepdim=True) if axes else w.abs()
     unusable = ~((length > 0) & length.isfinite()) & (largest > 0)
-    exponent = torch.frexp(largest).exponent.where(unusable, 0)
-    v = torch.ldexp(w, -exponent).to(w.dtype)
-    g = torch.ldexp(norm_over(v, axes), exponent).to(w.dtype)
+    # Brings the squares of every number the dtype has back into its range.
+    far = 2.0**700 if w.dtype == torch.float64 else 2.0**100
+    factor = torch.ones_like(length)
+    factor = factor.masked_fill(unusable & (largest < 1), far)
+    factor = factor.masked_fill(unusable & (largest > 1), 1 / far)
+    v = (w * factor).to(w.dtype)
+    g = (norm_over(v, axes) / factor).to(w.dtype)
     v = torch.where(largest == 0, (w.numel() / largest.numel()) ** -0.5, v)
     return v, g.reshape(short)
 
 
 def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
     """`weight_norm` without its checks: g has size 1 on `axes`, those that the norm sums over."""
-    length = norm_over(v, axes)
-    # The gradient must not pass a norm of 0: its derivative there, 0/0, is masked by torch to
-    # first order only.
-    w = v * (g / length.masked_fill(length == 0, 1))
+    length, _ = _norm_or_one(v, axes)
+    w = v * (g / length)
     return w if w.dtype == v.dtype else w.to(v.dtype)
 
 
 def norm_over(v: Tensor, axes: tuple[int, ...]) -> Tensor:
     """‖v‖ summed over `axes`, which stay with size 1. Unchecked. float32 where v is narrower."""
-    if not axes:
-        # To torch an empty tuple means every axis.
-        return v.abs()
-    if v.dtype not in _HALF:
-        return torch.linalg.vector_norm(v, 2, axes, True)
-    exact = torch.linalg.vector_norm(v.float(), 2, axes, True)
-    # Rounded as a g of this dtype is: only so is g/‖v‖ exactly 1 for g = ‖v‖ (`split`).
-    rounded = exact.to(v.dtype).float()
-    return torch.where(rounded.isinf(), exact, rounded)
+    length, zero = _norm_or_one(v, axes)
+    return length.masked_fill(zero, 0)
+
+
+def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """‖v‖ with 1 in the place of 0, and where that is. The derivatives there are 0, of any order.
+
+    torch.linalg.vector_norm is one pass over v where this is two, but its second derivative at 0
+    is NaN.
+    """
+    narrow = v.dtype in _HALF
+    wide = v.float() if narrow else v
+    if not axes:  # to torch an empty tuple means every axis
+        length = wide.abs()
+        zero = length == 0
+        return length.masked_fill(zero, 1), zero
+    squares = wide.square().sum(axes, True)
+    zero = squares == 0
+    length = squares.masked_fill(zero, 1).sqrt()
+    if narrow:
+        # Rounded as a g of this dtype is: only so is g/‖v‖ exactly 1 for g = ‖v‖ (`split`).
+        rounded = length.to(v.dtype).float()
+        length = torch.where(rounded.isinf(), length, rounded)
+    return length, zero
 
 
 def kept_axes(ndim: int, dim: Dim) -> tuple[int, ...]:

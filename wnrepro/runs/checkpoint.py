@@ -174,7 +174,7 @@ def _digest(digest: "hashlib._Hash", path: str, value: Any) -> None:
         case torch.Tensor():
             # As bytes before NumPy sees it, which has no bfloat16. No copy if contiguous.
             flat = value.detach().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy())
+            digest.update(flat.view(torch.uint8).numpy().data)
         case dict():
             for key, below in value.items():
                 _digest(digest, f"{path}/{key!r}", below)

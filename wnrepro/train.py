@@ -1,0 +1,311 @@
+"""python -m wnrepro.train: one run, from its config to its record.
+
+    python -m wnrepro.train                          digits, weight norm, about ten seconds
+    python -m wnrepro.train +exp=cifar_wn            the paper's protocol, 200 epochs
+    python -m wnrepro.train +exp=cifar_wn scale=smoke    does it run at all?
+    python -m wnrepro.train norm=plain optim.lr=0.001 seed=1
+
+The only place where data, model, engine, record and tracker meet. Repeating a command goes on
+where the run stopped, or says that it is done. Exit codes: 0 done (or diverged, which is a result
+too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a checkpoint written.
+"""
+
+import functools
+import logging
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from wnrepro.command_line import hydra_main
+from wnrepro.config import Config, as_dict, as_yaml
+from wnrepro.errors import RunError
+from wnrepro.runs.directory import RunDirectory
+from wnrepro.runs.identity import identity, run_directory
+from wnrepro.runs.interruption import Interruption
+from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
+
+# torch takes seconds to import, and printing or refusing a config shall take none: what needs it
+# is imported where it is used.
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """Raised between two steps when a signal asks the run to stop."""
+
+
+def train(config: Config) -> int:
+    """Train one run, or go on with it; its exit code. Raises WnreproError."""
+    directory = RunDirectory(run_directory(as_dict(config)))
+    with directory.claim(), Interruption() as interruption:
+        if directory.found is not None and directory.found.finished:
+            log.info("already %s: nothing to do", directory.found.state)
+        else:
+            _Run(config, directory, interruption).train()
+        _print_table(config, directory)
+    status = directory.read_status()
+    return interruption.exit_code if status and status.state == "interrupted" else 0
+
+
+class _Run:
+    """The parts of one run, put together."""
+
+    def __init__(self, config: Config, directory: RunDirectory, interruption: Interruption) -> None:
+        from wnrepro import tracking
+        from wnrepro.runs import checkpoint
+
+        self.config = config
+        self.directory = directory
+        self.interruption = interruption
+        plain = as_dict(config)
+        self.identity = identity(plain)
+        device = _device(config)
+        self.training = _build(config, device)
+        directory.write_manifest(
+            plain, sys.argv, device=str(device), threads=_threads(config), gpu=_gpu_name(device)
+        )
+        directory.write_config(as_yaml(config))
+        self.metrics: list[dict[str, Any]] = []
+        self.timing: list[dict[str, Any]] = []
+        state = checkpoint.load_latest(directory.path, plain)
+        if state is None:
+            if config.init.name == "data_dependent":
+                self.training.initialise(config.init.batch_size)
+            self.save()
+        else:
+            self.training.load_state_dict(state["training"])
+            self.metrics, self.timing = state["metrics"], state["timing"]
+            log.info("going on from epoch %d of %d", self.training.epoch, config.epochs)
+            self.record("running")
+        self.tracker = tracking.start(plain, directory.path, self.identity)
+        self.tracker.mirror(self.metrics)
+
+    def train(self) -> None:
+        """Train to the end, to divergence or to a signal; leave record, status and picture."""
+        training, state = self.training, "done"
+        with self._progress() as progress, logging_redirect_tqdm():
+
+            def after_step() -> None:
+                progress.update()
+                if self.interruption.requested is not None:
+                    raise Stopped
+
+            try:
+                for epoch in training.epochs(after_step):
+                    progress.update()
+                    progress.set_postfix_str(
+                        f"epoch {epoch.epoch}/{self.config.epochs}, "
+                        f"error {epoch.train_error_percent:.2f} % in training, "
+                        f"{epoch.error_percent:.2f} % {training.dataset.evaluation_name}"
+                    )
+                    self.metrics.append(_metrics_row(epoch, training.dataset.evaluation_name))
+                    self.timing.append(_timing_row(epoch))
+                    self.save()
+                    self.record("running")
+                    self.tracker.mirror(self.metrics)
+                    if epoch.diverged:
+                        state = "diverged"
+                    elif training.epoch < self.config.epochs:
+                        self._stop_if_asked()
+            except Stopped:
+                state = "interrupted"
+                self.save()
+        self._end(state)
+
+    def _stop_if_asked(self) -> None:
+        if self.interruption.requested is not None:
+            raise Stopped
+
+    def _end(self, state: str) -> None:
+        picture = None
+        if self.metrics:
+            from wnrepro.analysis.curves import draw_curves
+
+            picture = draw_curves(self.directory.path)
+        self.record(state)
+        self.tracker.finish(state, picture)
+
+    def save(self) -> None:
+        """Checkpoint: all that the rest of the run depends on, and its record so far."""
+        from wnrepro.runs import checkpoint
+
+        checkpoint.save_generation(
+            self.directory.path,
+            {
+                "identity": self.identity,
+                "training": self.training.state_dict(),
+                "metrics": self.metrics,
+                "timing": self.timing,
+            },
+        )
+
+    def record(self, state: Any) -> None:
+        """Bring the files that people read up to the checkpoint; the status last."""
+        signal = self.interruption.requested if state == "interrupted" else None
+        if self.metrics:
+            self.directory.write_rows(self.metrics, self.timing)
+        self.directory.write_status(
+            state,
+            self.training.epoch,
+            self.config.epochs,
+            signal=None if signal is None else signal.name,
+        )
+
+    def _progress(self) -> tqdm:
+        steps = self.training.steps_per_epoch
+        return tqdm(
+            total=steps * self.config.epochs,
+            initial=steps * self.training.epoch + self.training.step,
+            unit="step",
+            leave=False,
+            dynamic_ncols=True,
+            disable=None,  # where stderr is no terminal
+        )
+
+
+def _build(config: Config, device: Any) -> Any:
+    """Data on the device → model of the arm → optimiser → training at its start."""
+    import torch
+
+    from wnrepro.data import load
+    from wnrepro.engine import Training
+    from wnrepro.models import build
+    from wnrepro.optim import Adam, Schedule
+    from wnrepro.randomness import Streams
+
+    torch.set_num_threads(_threads(config))
+    tf32 = config.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
+    autocast = nullcontext
+    if config.precision == "bf16":
+        autocast = functools.partial(torch.autocast, device.type, torch.bfloat16)
+    data, model, optim = config.data, config.model, config.optim
+    dataset = load(
+        data.name,
+        root=data.root,
+        whiten=data.whiten,
+        held_out=data.held_out,
+        train_size=data.train_size,
+        evaluation_size=data.evaluation_size,
+        device=device,
+        dtype=dtype,
+    )
+    streams = Streams(config.seed, device)
+    options = {} if model.depth is None else {"depth": model.depth}
+    network = build(
+        model.name,
+        config.norm.name,
+        dataset.image_shape,
+        dataset.n_classes,
+        width=model.width,
+        noise_std=model.noise_std,
+        dropout=model.dropout,
+        streams=streams,
+        **options,
+    ).to(device, dtype)
+    optimizer = Adam(
+        network.parameters(), optim.lr, betas=(optim.beta1, optim.beta2), eps=optim.eps
+    )
+    schedule = Schedule(config.epochs, optim.lr, optim.beta1, optim.beta1_late)
+    return Training(
+        network, optimizer, dataset, schedule, streams, config.batch_size, autocast
+    )
+
+
+def _device(config: Config) -> Any:
+    import torch
+
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise RunError("device=cuda, but torch sees no GPU here: use device=auto or device=cpu")
+    device = torch.device("cuda" if available and config.device != "cpu" else "cpu")
+    if config.precision == "tf32" and device.type == "cpu":
+        raise RunError("precision=tf32 is a GPU's; on a CPU use precision=float32 or bf16")
+    return device
+
+
+def _gpu_name(device: Any) -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
+@functools.cache
+def _default_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _threads(config: Config) -> int:
+    default = _default_threads()  # asked before any run of this process changes it
+    return config.threads or default
+
+
+def _metrics_row(epoch: Any, evaluation: str) -> dict[str, Any]:
+    """What the config determines: one row of metrics.csv."""
+    row = {
+        "epoch": epoch.epoch,
+        "learning_rate": epoch.learning_rate,
+        "train_loss": epoch.train_loss,
+        "train_error_percent": epoch.train_error_percent,
+        f"{evaluation}_loss": epoch.loss,
+        f"{evaluation}_error_percent": epoch.error_percent,
+    }
+    for layer, norms in epoch.layers.items():
+        row |= {f"{quantity}/{layer}": value for quantity, value in norms.items()}
+    return row
+
+
+def _timing_row(epoch: Any) -> dict[str, Any]:
+    """What the machine determines: one row of timing.csv."""
+    keys = ("epoch", "train_time_sec", "evaluation_time_sec", "samples_per_sec", "peak_memory_mib")
+    return {key: getattr(epoch, key) for key in keys}
+
+
+def _print_table(config: Config, directory: RunDirectory) -> None:
+    status = directory.read_status()
+    assert status is not None
+    lines = [("status", f"{status.state}, epoch {status.epoch} of {config.epochs}")]
+    if (directory.path / METRICS_FILE).exists():
+        last = read_rows(directory.path / METRICS_FILE)[-1]
+        for key, value in last.items():
+            if key.endswith("error_percent"):
+                name = key.removesuffix("_error_percent").replace("_", "-")
+                lines.append((f"{name} error", f"{value:.2f} %"))
+        timing = read_rows(directory.path / TIMING_FILE)
+        seconds = sum(t["train_time_sec"] + t["evaluation_time_sec"] for t in timing)
+        lines.append(("time", f"{seconds:.1f} s for {len(timing)} epochs"))
+    lines.append(("run", str(directory.path)))
+    if status.state == "interrupted":
+        lines.append(("next", "repeat the command: it goes on from here"))
+    else:
+        lines.append(("next", f"python -m wnrepro.train {_next(config)}"))
+    for name, value in lines:
+        print(f"{name:<15} {value}")
+
+
+def _next(config: Config) -> str:
+    """Something to compare this run with: the plain network, or the next data set's."""
+    data = config.data.name.removesuffix("10")
+    if config.scale.name != "full":
+        return f"+exp={data}_{config.norm.name}"
+    if config.norm.name != "plain":
+        return f"+exp={data}_plain"
+    larger = {"digits": "mnist", "mnist": "fashion_mnist", "fashion_mnist": "cifar"}
+    return f"+exp={larger.get(data, data)}_wn"
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    sys.exit(hydra_main(train))
+
+
+if __name__ == "__main__":
+    main()
