@@ -97,7 +97,7 @@ def test_does_not_depend_on_order() -> None:
 
 @pytest.mark.parametrize("value", [Path("x"), {1, 2}, {1: 2}, b"x"])
 def test_refuses_what_is_not_plain(value: Any) -> None:
-    with pytest.raises(TypeError, match="optim|plain"):
+    with pytest.raises(TypeError, match="optim"):
         identity(changed("optim", value))
 
 

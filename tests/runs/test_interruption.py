@@ -1,5 +1,6 @@
 """A signal is remembered, not obeyed at once; a second Ctrl-C is."""
 
+import contextlib
 import signal
 import threading
 
@@ -44,9 +45,9 @@ def test_old_handlers_come_back() -> None:
     before = signal.signal(signal.SIGTERM, own)
     try:
         others = [signal.getsignal(number) for number in SIGNALS]
-        with pytest.raises(RuntimeError, match="inside"), Interruption():
+        with contextlib.suppress(RuntimeError), Interruption():
             assert signal.getsignal(signal.SIGTERM) is not own
-            raise RuntimeError("inside")
+            raise RuntimeError("handlers come back after an error too")
         assert [signal.getsignal(number) for number in SIGNALS] == others
         signal.raise_signal(signal.SIGTERM)
         assert received == [signal.SIGTERM]

@@ -19,7 +19,8 @@ from wnrepro.errors import RunError
 from wnrepro.runs.rows import Row, read_rows, write_rows
 
 NUMBERS = st.none() | st.integers() | st.floats(allow_nan=True, allow_infinity=True)
-COLUMNS = st.lists(st.text(min_size=1).filter("epoch".__ne__), unique=True, max_size=5)
+NAMES = st.text(min_size=1).filter(lambda name: name.isprintable() and name != "epoch")
+COLUMNS = st.lists(NAMES, unique=True, max_size=5)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,8 @@ def test_epoch_comes_first_and_the_first_row_fixes_the_columns(tmp_path: Path) -
         write_rows(path, [{"epoch": 1}, {"epoch": 2, "loss": 0.1}])
     with pytest.raises(ValueError, match="columns"):
         write_rows(path, [{"loss": 0.1}])
+    with pytest.raises(ValueError, match="columns"):
+        write_rows(path, [{"epoch": 1, "two\nlines": 0.1}])
 
 
 def test_numpy_floats_are_floats(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from wnrepro.arms import ARMS
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import RunError
 from wnrepro.runs.manifest import read_manifest
 from wnrepro.runs.replacement import replace_file
@@ -19,13 +20,6 @@ from wnrepro.runs.rows import METRICS_FILE, Row, read_rows
 
 CURVES_FILE = "curves.png"
 
-_DATA_LABELS = {
-    "digits": "digits",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar": "CIFAR-10",
-    "cifar10": "CIFAR-10",
-}
 _INIT_LABELS = {"none": "no init", "data_dependent": "data-dependent init"}
 _ERRORS = (
     ("test_error_percent", "test", "-"),
@@ -185,9 +179,9 @@ def _finish_epochs(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _title(config: Mapping[str, Any]) -> str:
-    arm = _name(config, "norm")
+    data, arm = _name(config, "data"), _name(config, "norm")
     parts = [
-        _DATA_LABELS.get(_name(config, "data"), _name(config, "data")),
+        CATALOGUE[data].title if data in CATALOGUE else data,
         ARMS[arm].label if arm in ARMS else arm,
         _INIT_LABELS.get(_name(config, "init"), _name(config, "init")),
         f"seed {config['seed']}" if "seed" in config else "",

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def _read(path: Path, key: str) -> ZCA | None:
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise _Unusable(f"cannot be read ({error.strerror})") from error
@@ -81,7 +82,7 @@ def _read(path: Path, key: str) -> ZCA | None:
         if held["key"] != key:
             raise _Unusable("belongs to other data")
         return ZCA(mean=held["mean"], matrix=held["matrix"])
-    except (RuntimeError, KeyError, TypeError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
         raise _Unusable(
             f"is in a format this torch cannot read ({type(error).__name__})"
         ) from error

@@ -79,7 +79,8 @@ def _missing(entry: Entry, base: Path) -> list[str]:
     missing = []
     for path, expected in entry.files.items():
         file = base / path
-        if not file.is_file():
+        # Path.is_file would raise where a directory is closed to us.
+        if not os.path.isfile(file):
             missing.append(path)
         elif (found := md5_of(file)) != expected:
             raise DataError(
@@ -171,13 +172,17 @@ def _last_line(error: BaseException) -> str:
 
 
 def _missing_message(entry: Entry, base: Path, missing: list[str], reasons: list[str]) -> str:
-    published = ", ".join(each.path for each in entry.archives if set(each.members) & set(missing))
+    if len(entry.archives) == 1:
+        archive = entry.archives[0]
+        published = f"the published {base / archive.path} (md5 {archive.md5})"
+    else:
+        published = "their published .gz files"
     return "\n".join(
         [
             f"{entry.title}: {len(missing)} of {len(entry.files)} data files are missing"
             f" below {base}" + "".join(f"; {reason}" for reason in reasons),
             *(f"  md5 {entry.files[path]}  {base / path}" for path in missing),
-            f"Put them there, or the published {published} below the same root;",
-            f"another root is named with data.root=DIR or {ROOT_VARIABLE}=DIR.",
+            f"Put them there, or {published};"
+            f" another root is named with data.root=DIR or {ROOT_VARIABLE}=DIR.",
         ]
     )

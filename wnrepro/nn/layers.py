@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from wnrepro.nn.state_dict import respell
 from wnrepro.nn.weight_norm import norm_over, scale_to_norm, split
-
-_SPELLINGS = (
-    ("weight",),
-    ("weight_g", "weight_v"),
-    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-)
 
 
 class WeightNormLayer(nn.Module):
@@ -149,8 +144,8 @@ class WeightNormLayer(nn.Module):
             raise ValueError(
                 f"weight must have shape {tuple(self.v.shape)}, got {tuple(weight.shape)}"
             )
-        v, g = self.split_weight(weight.to(self.v))
         with torch.no_grad():
+            v, g = self.split_weight(torch.empty_like(self.v).copy_(weight))
             self.v.copy_(v)
             self.g.copy_(g)
 
@@ -182,44 +177,10 @@ class WeightNormLayer(nn.Module):
         error_msgs: list[str],
     ) -> None:
         assign = local_metadata.get("assign_to_params_buffers", False)
-        self._respell(state_dict, prefix, assign, error_msgs)
+        respell(self, state_dict, prefix, assign, error_msgs)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
-
-    def _respell(
-        self, state_dict: dict[str, Any], prefix: str, assign: bool, error_msgs: list[str]
-    ) -> None:
-        """Puts v and g in the place of another spelling, if that is there alone and complete."""
-        names = ("v", "g", *(name for spelling in _SPELLINGS for name in spelling))
-        present = tuple(name for name in names if prefix + name in state_dict)
-        if present not in _SPELLINGS:
-            return  # v and g, or something that torch is to report as missing or unexpected
-        given = [state_dict[prefix + name] for name in present]
-        if not all(isinstance(tensor, Tensor) for tensor in given):
-            return
-        for name in present:
-            del state_dict[prefix + name]
-        # Where torch's plain layer would copy the weight into its own dtype, w is to be that.
-        given = [
-            tensor.detach() if assign else tensor.detach().to(self.v.dtype) for tensor in given
-        ]
-        shape = tuple(self.v.shape)
-        v, g = self.v.detach(), self.g.detach()  # kept after an error: it is reported, once
-        *gs, w = given
-        if tuple(w.shape) != shape:
-            error_msgs.append(_size_mismatch(prefix + present[-1], w, shape))
-        elif not gs:
-            v, g = self.split_weight(w)
-        elif tuple(gs[0].shape) == self.torch_g_shape():
-            v, g = w, gs[0].flatten()
-        elif _is_torch_g(gs[0], w):
-            axes = tuple(i for i in range(w.ndim) if gs[0].ndim == 0 or gs[0].shape[i] == 1)
-            v, g = self.split_weight(scale_to_norm(w, gs[0], axes))
-        else:
-            expected = self.torch_g_shape() or (1, shape[1], *(1,) * (len(shape) - 2))
-            error_msgs.append(_size_mismatch(prefix + present[0], gs[0], expected))
-        state_dict[prefix + "v"], state_dict[prefix + "g"] = v, g
 
 
 class _Transposed(WeightNormLayer):
@@ -244,23 +205,6 @@ class _Transposed(WeightNormLayer):
         if self.groups > 1:
             return None
         return (1, self.v.shape[1], *(1,) * (self.v.ndim - 2))
-
-
-def _is_torch_g(g: Tensor, v: Tensor) -> bool:
-    """Whether g is what torch's weight norm makes for some `dim`: `()`, or one axis of v."""
-    if g.ndim == 0:
-        return True
-    if g.ndim != v.ndim:
-        return False
-    kept = [axis for axis, size in enumerate(g.shape) if size != 1]
-    return not kept or (len(kept) == 1 and g.shape[kept[0]] == v.shape[kept[0]])
-
-
-def _size_mismatch(key: str, given: Tensor, expected: tuple[int, ...]) -> str:
-    return (
-        f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
-        f"the shape in current model is {torch.Size(expected)}."
-    )
 
 
 class WeightNormLinear(WeightNormLayer, nn.Linear, plain=nn.Linear):

@@ -63,6 +63,8 @@ def norm(v: Tensor, dim: Dim = 0) -> Tensor:
 def split(w: Tensor, dim: Dim = 0) -> tuple[Tensor, Tensor]:
     """(v, g) with `weight_norm(v, g, dim)` equal to w bit for bit: v = w, g = ‖w‖.
 
+    (On the same device and in the same memory format: they set the order of the sum.)
+
     Two kinds of slice cannot have v = w. One of zeros has no direction, and gets that of
     (1, …, 1)/√n with g = 0, so that it can still learn. One whose squares underflow or overflow
     gets v = w·2^k, g = ‖w‖. A norm that the dtype cannot hold gives g = inf: in float16 that is

@@ -26,10 +26,13 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Value]]) -> None:
 
     Raises:
         RunError: the file cannot be written; the old one stays as it was.
-        ValueError: a row has a column that the first one has not, or no `epoch`.
+        ValueError: a row has no `epoch`, a column that the first one has not, or one with a name
+            that cannot be printed.
         TypeError: a value is neither int, float nor None.
     """
     columns = ["epoch", *(key for key in (rows[0] if rows else ()) if key != "epoch")]
+    if not all(map(str.isprintable, columns)):
+        raise ValueError(f"the columns {columns} of {path.name} cannot all be printed")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,0 +1,51 @@
+"""Fixtures for all tests: the real data, and how many threads torch computes with."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from wnrepro.data import catalogue, files
+from wnrepro.errors import DataError
+
+UNPACK = Path(__file__).resolve().parents[2] / "shared" / "data" / "unpack.py"
+"""Lays out the real data where there is no network; not part of this repository."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """A directory with the real MNIST, Fashion-MNIST and CIFAR-10; tests must not write to it.
+
+    It is the variable WNREPRO_DATA where that is set; else a cache outside the repository, filled
+    from packed copies or by downloading. Where there is no data to be had, CI fails and others
+    skip.
+    """
+    if named := os.environ.get(files.ROOT_VARIABLE):
+        return files.resolve_root(named)
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    root = Path(cache).expanduser().absolute() / "wnrepro" / "data"
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name("data.lock")):
+        if UNPACK.exists():
+            subprocess.run([sys.executable, UNPACK, root], check=True, capture_output=True)
+        try:
+            for name in catalogue.NAMES:
+                files.locate(name, root)
+        except DataError as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(error), pytrace=False)
+            pytest.skip(f"no real data: {str(error).splitlines()[0]}")
+    return root

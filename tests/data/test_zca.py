@@ -1,0 +1,166 @@
+"""ZCA whitening: equal to the authors' procedure, and what whitening means."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from wnrepro.data import ZCA, cache, load, zca
+
+
+def _authors(images: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, matrix and inverse matrix by the procedure of the authors' class ZCA."""
+    x = images.reshape(len(images), -1).copy()
+    mean = x.mean(axis=0)
+    x -= mean
+    u, s, _ = scipy.linalg.svd(x.T @ x / len(x))
+    matrix = u @ np.diag(1 / np.sqrt(s + epsilon)) @ u.T
+    return mean, matrix, u @ np.diag(np.sqrt(s + epsilon)) @ u.T
+
+
+def _correlated(count: int, shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    """Images whose values are correlated and not centred; float64."""
+    generator = torch.Generator().manual_seed(seed)
+    size = int(np.prod(shape))
+    mixing = torch.randn(size, size, generator=generator, dtype=torch.float64) / size**0.5
+    noise = torch.randn(count, size, generator=generator, dtype=torch.float64)
+    return (noise @ mixing + 0.3).reshape(count, *shape)
+
+
+@pytest.mark.parametrize("count", [7, 300])
+@pytest.mark.parametrize("epsilon", [1e-5, 0.1])
+def test_equals_the_authors_procedure(count: int, epsilon: float):
+    images, fresh = _correlated(count, (3, 4, 5)), _correlated(20, (3, 4, 5), seed=1)
+    mean, matrix, inverse = _authors(images.numpy(), epsilon)
+    fitted = ZCA.fit(images, epsilon)
+    np.testing.assert_allclose(fitted.mean.numpy(), mean, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(fitted.matrix.numpy(), matrix, rtol=0, atol=1e-9 * abs(matrix).max())
+    for some in (images, fresh):
+        flat = some.numpy().reshape(len(some), -1)
+        whitened = fitted.apply(some)
+        assert whitened.shape == some.shape
+        expected = (flat - mean) @ matrix
+        got = whitened.flatten(1).numpy()
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * abs(expected).max())
+        back = expected @ inverse + mean
+        np.testing.assert_allclose(
+            fitted.invert(whitened).flatten(1).numpy(), back, rtol=0, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+def test_blocks_and_panels_do_not_show(count: int, monkeypatch: pytest.MonkeyPatch):
+    images = _correlated(count, (1, 6, 7))
+    whole = ZCA.fit(images, 0.1)
+    monkeypatch.setattr(zca, "BLOCK", 50)
+    monkeypatch.setattr(zca, "PANEL", 10)
+    pieces = ZCA.fit(images, 0.1)
+    torch.testing.assert_close(pieces.matrix, whole.matrix, rtol=0, atol=1e-12)
+    torch.testing.assert_close(pieces.apply(images), whole.apply(images), rtol=0, atol=1e-12)
+
+
+def test_whitened_training_data_have_mean_zero_and_variance_s_over_s_plus_epsilon():
+    images, epsilon = _correlated(400, (2, 3, 4)), 0.05
+    centred = images.flatten(1) - images.flatten(1).mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+    whitened = ZCA.fit(images, epsilon).apply(images).flatten(1)
+    assert whitened.mean(0).abs().max() < 1e-12
+    covariance = whitened.T @ whitened / len(whitened)
+    expected = torch.diag(values / (values + epsilon))
+    torch.testing.assert_close(vectors.T @ covariance @ vectors, expected, rtol=0, atol=1e-12)
+
+
+def test_the_matrix_is_symmetric_and_positive():
+    matrix = ZCA.fit(_correlated(50, (1, 5, 5))).matrix
+    assert torch.equal(matrix, matrix.T)
+    assert torch.linalg.eigvalsh(matrix).min() > 0
+
+
+def test_a_constant_pixel_is_whitened_to_zero():
+    images = _correlated(50, (1, 3, 3))
+    images[:, 0, 1, 1] = -1.0
+    assert ZCA.fit(images).apply(images)[:, 0, 1, 1].abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_other_types_are_computed_in_float64_and_rounded_once(dtype: torch.dtype):
+    images = _correlated(60, (1, 4, 4)).to(dtype)
+    fitted, reference = ZCA.fit(images), ZCA.fit(images.double())
+    assert torch.equal(fitted.matrix, reference.matrix)
+    whitened = fitted.apply(images)
+    assert whitened.dtype == dtype
+    assert torch.equal(whitened, reference.apply(images.double()).to(dtype))
+
+
+def test_the_callers_images_and_threads_are_left_alone():
+    images = _correlated(60, (1, 4, 4))
+    copy = images.clone()
+    before = torch.get_num_threads()
+    ZCA.fit(images).apply(images)
+    assert torch.equal(images, copy)
+    assert torch.get_num_threads() == before
+
+
+def test_the_fit_has_the_same_bits_with_any_number_of_threads():
+    images = _correlated(300, (3, 12, 12))
+    before = torch.get_num_threads()
+    try:
+        fits = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            fits.append(ZCA.fit(images).matrix)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(fits[0], fits[1])
+    assert torch.equal(fits[0], fits[2])
+
+
+def test_bad_arguments_are_refused():
+    images = _correlated(10, (1, 2, 2))
+    with pytest.raises(ValueError, match="epsilon > 0, got 0"):
+        ZCA.fit(images, 0.0)
+    with pytest.raises(ValueError, match="needs images"):
+        ZCA.fit(images[:0])
+    with pytest.raises(ValueError, match="4 values"):
+        ZCA.fit(images).apply(_correlated(10, (1, 3, 3)))
+    with pytest.raises(ValueError, match="4 values"):
+        ZCA.fit(images).invert(images.flatten())
+
+
+def test_real_cifar10_images_equal_the_authors_procedure(data_root: Path):
+    """On 5,000 real images, to 1e-9 of the largest value.
+
+    Not tighter: the condition number of Σ + εI is 2e7, and the reference itself moves by 1e-10 of
+    its largest value when the images are summed in another order.
+    """
+    train = load("cifar10", root=data_root, dtype=torch.float64, train_size=5_000).train.images
+    mean, matrix, _ = _authors(train.numpy(), 1e-5)
+    fitted = ZCA.fit(train)
+    np.testing.assert_allclose(fitted.mean.numpy(), mean, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(fitted.matrix.numpy(), matrix, rtol=0, atol=1e-9 * abs(matrix).max())
+    some = train[:500]
+    expected = (some.flatten(1).numpy() - mean) @ matrix
+    got = fitted.apply(some).flatten(1).numpy()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * abs(expected).max())
+
+
+def test_all_of_cifar10_in_under_a_minute_and_again_from_the_cache(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    started = time.monotonic()
+    first = load("cifar10", root=data_root, whiten=True)
+    assert time.monotonic() - started < 60
+    assert len(list(cache.directory().iterdir())) == 1
+    monkeypatch.setattr(ZCA, "fit", None)  # a second fit would fail
+    again = load("cifar10", root=data_root, whiten=True, train_size=300, evaluation_size=300)
+    assert torch.equal(again.train.images, first.train.images[:300])
+    assert torch.equal(again.evaluation.images, first.evaluation.images[:300])
+    # 1/√(S + ε) leaves each direction a variance of S/(S + ε), a little below 1.
+    assert 0.9 < first.train.images.std() < 1
+    assert first.train.images.mean(0).abs().max() < 1e-4
+    assert first.evaluation.images.std() > first.train.images.std()

@@ -1,0 +1,287 @@
+"""convert and fold change how a model is parameterised, and never what it computes."""
+
+import copy
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize, spectral_norm
+
+from wnrepro.nn.convert import convert, fold, torch_state_dict
+from wnrepro.nn.layers import WeightNormConv2d, WeightNormLayer, WeightNormLinear
+
+PLAIN: list[tuple[Any, tuple[int, ...]]] = [
+    (lambda: nn.Linear(4, 6), (2, 4)),
+    (lambda: nn.Linear(4, 6, bias=False), (2, 4)),
+    (lambda: nn.Conv1d(4, 6, 3, groups=2), (2, 4, 5)),
+    (lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="circular"), (2, 4, 5, 5)),
+    (lambda: nn.Conv3d(4, 6, 2, stride=2, bias=False), (2, 4, 4, 4, 4)),
+    (lambda: nn.ConvTranspose1d(4, 6, 3, groups=2), (2, 4, 5)),
+    (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1), (2, 4, 5, 5)),
+    (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2, bias=False), (2, 4, 5, 5)),
+    (lambda: nn.ConvTranspose3d(4, 6, 2), (2, 4, 3, 3, 3)),
+]
+every_layer = pytest.mark.parametrize(
+    ("make", "shape"), PLAIN, ids=[f"{make()}" for make, _ in PLAIN]
+)
+
+
+def network() -> Any:
+    return nn.Sequential(
+        OrderedDict(
+            up=nn.ConvTranspose2d(3, 4, 2),
+            conv=nn.Conv2d(4, 4, 3, groups=2),
+            norm=nn.BatchNorm2d(4),
+            body=nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2)),
+        )
+    )
+
+
+X = torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+
+
+def perturb(model: nn.Module) -> Any:
+    """As after some training: ‖v‖ and g are no longer the same."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) / 3)
+    return model
+
+
+def kinds(model: nn.Module) -> list[type]:
+    return [type(module) for module in model.modules()]
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_convert_and_fold_keep_every_bit_of_the_output(make, shape, dtype):
+    layer, x = make().to(dtype), torch.randn(shape, dtype=dtype)
+    kind, state = type(layer), copy.deepcopy(layer.state_dict())
+    before = layer(x)
+    converted = convert(layer)
+    assert isinstance(converted, WeightNormLayer)
+    assert converted.plain is kind
+    assert torch.equal(converted(x), before)
+    folded = fold(converted)
+    assert type(folded) is kind
+    assert torch.equal(folded(x), before)
+    assert list(folded.state_dict()) == list(state)
+    assert all(torch.equal(folded.state_dict()[key], state[key]) for key in state)
+    assert list(dict(folded.named_parameters())) == list(state)
+
+
+def test_converts_every_layer_of_a_model_and_only_those():
+    model = network()
+    before = kinds(model)
+    y = model.eval()(X)
+    assert convert(model) is model
+    assert torch.equal(model(X), y)
+    layers = [m for m in model.modules() if isinstance(m, WeightNormLayer)]
+    assert [m.plain for m in layers] == [nn.ConvTranspose2d, nn.Conv2d, nn.Linear, nn.Linear]
+    assert type(model.norm) is nn.BatchNorm2d
+    fold(model)
+    assert kinds(model) == before
+    assert torch.equal(model(X), y)
+
+
+def test_a_converted_model_learns_as_v_and_g():
+    model = convert(network())
+    model(X).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+    for layer in model.modules():
+        if isinstance(layer, WeightNormLinear):  # ∇_v ⟂ v
+            assert layer.v.grad is not None
+            along = (layer.v.grad * layer.v).sum(1)
+            torch.testing.assert_close(along, torch.zeros_like(along), rtol=0, atol=1e-5)
+
+
+def test_fold_takes_it_off_a_model_that_convert_never_saw():
+    model = nn.Sequential(WeightNormConv2d(3, 4, 3), nn.Flatten(), WeightNormLinear(4, 2))
+    perturb(model)
+    y = model(X)
+    assert kinds(fold(model)) == [nn.Sequential, nn.Conv2d, nn.Flatten, nn.Linear]
+    assert torch.equal(model(X), y)
+
+
+def test_twice_is_once():
+    model = convert(network())
+    layers, parameters = kinds(model), [id(p) for p in model.parameters()]
+    convert(model)
+    assert kinds(model) == layers
+    assert [id(p) for p in model.parameters()] == parameters
+    fold(model)
+    parameters = [id(p) for p in model.parameters()]
+    fold(model)
+    assert [id(p) for p in model.parameters()] == parameters
+
+
+def test_where_selects_by_name_and_layer():
+    seen = []
+
+    def where(name: str, layer: nn.Module) -> bool:
+        seen.append(name)
+        return name.startswith("body") and getattr(layer, "out_features", 0) == 8
+
+    model = convert(network(), where)
+    assert seen == ["up", "conv", "body.1", "body.3"]
+    chosen = [name for name, m in model.named_modules() if isinstance(m, WeightNormLayer)]
+    assert chosen == ["body.1"]
+    assert type(convert(nn.Linear(2, 2), lambda name, _: name == "")) is WeightNormLinear
+
+
+def test_hooks_flags_mode_and_references_survive():
+    model = network().eval()
+    layer = model.body[3]
+    layer.bias.requires_grad_(False)
+    model.conv.weight.requires_grad_(False)
+    layer.note = "kept"
+    calls = []
+    handle = layer.register_forward_hook(lambda module, args, out: calls.append(type(module)))
+    convert(model)
+    assert model.body[3] is layer
+    model(X)
+    fold(model)
+    model(X)
+    assert calls == [WeightNormLinear, nn.Linear]
+    handle.remove()
+    convert(model)(X)
+    assert len(calls) == 2
+    assert layer.note == "kept"
+    assert not layer.training
+    assert [layer.v.requires_grad, layer.g.requires_grad, layer.bias.requires_grad] == [1, 1, 0]
+    assert not model.conv.v.requires_grad
+    assert not model.conv.g.requires_grad
+    fold(model)
+    assert layer.weight.requires_grad
+    assert not model.conv.weight.requires_grad
+
+
+def test_device_and_memory_format_survive():
+    model = convert(network().to("meta"))
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+    model = convert(network().to(memory_format=torch.channels_last))
+    assert model.conv.v.is_contiguous(memory_format=torch.channels_last)
+    fold(model)
+    assert model.conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_layer_under_two_names_stays_one_layer():
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    x = torch.randn(2, 4)
+    y = model(x)
+    convert(model)
+    assert model[0] is model[2]
+    assert len(list(model.parameters())) == 3
+    assert torch.equal(model(x), y)
+    fold(model)
+    assert model[0] is model[2]
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.first = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 5, bias=False)
+        self.head.weight = self.embedding.weight
+
+
+def test_tied_weights_are_refused_before_anything_is_changed():
+    model = Tied()
+    state = list(model.state_dict())
+    with pytest.raises(ValueError, match=r"embedding\.weight and head\.weight are one parameter"):
+        convert(model)
+    assert list(model.state_dict()) == state
+    convert(model, lambda name, _: name == "first")
+    assert model.head.weight is model.embedding.weight
+    model = convert(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)))
+    model[0].v = model[1].v
+    with pytest.raises(ValueError, match=r"0\.v and 1\.v are one parameter"):
+        fold(model)
+    assert kinds(model) == [nn.Sequential, WeightNormLinear, WeightNormLinear]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.* is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        parametrizations.weight_norm,
+        parametrizations.orthogonal,
+        nn.utils.weight_norm,
+        spectral_norm,
+    ],
+)
+def test_a_weight_that_is_computed_already_is_refused(wrap):
+    model = nn.Sequential(nn.Linear(4, 4), wrap(nn.Linear(4, 4)))
+    before = kinds(model)
+    with pytest.raises(ValueError, match=r"'1' .*: its weight is no plain parameter"):
+        convert(model)
+    assert kinds(model) == before
+    assert kinds(convert(model, lambda name, _: name == "0"))[1] is WeightNormLinear
+
+
+def test_subclasses_of_torchs_layers_are_left_alone():
+    attention = nn.MultiheadAttention(4, 2)
+    before = kinds(attention)
+    assert kinds(convert(attention)) == before
+
+
+def test_fold_refuses_what_no_plain_layer_does():
+    class Loud(WeightNormLinear):
+        pass
+
+    model = nn.Sequential(WeightNormLinear(2, 2), Loud(2, 2))
+    with pytest.raises(ValueError, match=r"'1' .Loud.: no plain torch layer"):
+        fold(model)
+    model = nn.Sequential(WeightNormLinear(2, 2))
+    parametrize.register_parametrization(model[0], "bias", nn.Identity())
+    with pytest.raises(ValueError, match="no plain torch layer"):
+        fold(model)
+    assert isinstance(model[0], WeightNormLinear)
+
+
+def test_a_tensor_of_zeros_and_a_nearly_dead_unit_keep_their_outputs():
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        layer.weight[0] = 0
+        layer.weight[1] = 1e-30
+    x = torch.randn(2, 4)
+    y = layer(x)
+    assert torch.equal(convert(layer)(x), y)
+
+
+@every_layer
+def test_the_plain_spelling_is_loaded_by_torchs_layer(make, shape):
+    ours = perturb(convert(make()))
+    plain = make()
+    plain.load_state_dict(torch_state_dict(ours, "weight"), strict=True)
+    x = torch.randn(shape)
+    assert torch.equal(plain(x), ours(x))
+
+
+def test_a_whole_model_is_saved_without_its_outputs_changing():
+    ours = perturb(convert(network())).eval()
+    own = {key: tensor.clone() for key, tensor in ours.state_dict().items()}
+    state = torch_state_dict(ours)
+    theirs = network().eval()
+    assert list(state) == list(theirs.state_dict())
+    assert not any(tensor.requires_grad for tensor in state.values())
+    theirs.load_state_dict(state)
+    assert torch.equal(theirs(X), ours(X))
+    assert all(torch.equal(tensor, own[key]) for key, tensor in ours.state_dict().items())
+    with pytest.raises(ValueError, match="spelling must be one of weight, weight_g, param"):
+        torch_state_dict(ours, "original")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_layer_under_two_names_is_saved_under_both():
+    shared = perturb(convert(nn.Linear(4, 4)))
+    plain = nn.Linear(4, 4)
+    theirs = nn.Sequential(plain, plain)
+    theirs.load_state_dict(torch_state_dict(nn.Sequential(shared, shared)))
+    assert torch.equal(plain.weight, shared.weight)

@@ -1,0 +1,228 @@
+"""Data-dependent init: eq. 5, 6, in anybody's network."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wnrepro.models import build
+from wnrepro.nn import (
+    Dropout,
+    GaussianNoise,
+    MeanOnlyBatchNorm2d,
+    Unit,
+    WeightNormConv2d,
+    WeightNormConvTranspose2d,
+    WeightNormLinear,
+    convert,
+    data_dependent_init,
+)
+
+INIT_ARMS = ["plain", "plain_frozen_scale", "wn", "mean_only_bn", "wn_mean_only_bn"]
+
+
+def pre_activations(model: nn.Module, x: Tensor, layers: list[nn.Module]) -> list[Tensor]:
+    """What `layers` give in one forward pass."""
+    outputs: list[Tensor] = []
+    hooks = [m.register_forward_hook(lambda m, i, o: outputs.append(o)) for m in layers]
+    with torch.no_grad():
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    return outputs
+
+
+def assert_normalised(t: Tensor, channel: int = 1, tolerance: float = 1e-9) -> None:
+    axes = [a for a in range(t.ndim) if a != channel % t.ndim]
+    var, mean = torch.var_mean(t, axes, correction=0)
+    assert mean.abs().max() < tolerance
+    assert (var - 1).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("arm", INIT_ARMS)
+@pytest.mark.parametrize("depth", [1, 8, 64])
+def test_every_pre_activation_is_normalised_at_any_depth(arm: str, depth: int) -> None:
+    torch.manual_seed(depth)
+    model = build("mlp", arm, (1, 4, 5), 10, width=30, depth=depth).double()
+    x = torch.randn(200, 1, 4, 5, dtype=torch.float64) * 3 + 2
+    names = data_dependent_init(model, x)
+    units = [m for m in model.modules() if isinstance(m, Unit)]
+    assert len(names) == len(units) == depth + 1
+    for t in pre_activations(model, x, [unit.normaliser for unit in units]):
+        assert_normalised(t)
+
+
+@pytest.mark.parametrize("arm", INIT_ARMS)
+def test_noise_and_dropout_are_on_and_drawn_again_by_the_next_pass(arm: str) -> None:
+    model = build("convpool_cnn_c", arm, (3, 12, 12), 10, width=4).double()
+    x = torch.randn(50, 3, 12, 12, dtype=torch.float64)
+    data_dependent_init(model, x)
+    units = [m for m in model.modules() if isinstance(m, Unit)]
+    for t in pre_activations(model, x, [unit.normaliser for unit in units]):
+        assert_normalised(t)
+
+
+def test_random_streams_modes_and_running_statistics_are_left_alone() -> None:
+    generator = torch.Generator().manual_seed(3)
+    model = nn.Sequential(
+        GaussianNoise(0.5, generator),
+        WeightNormConv2d(3, 6, 3, bias=False),
+        MeanOnlyBatchNorm2d(6),
+        nn.BatchNorm2d(6),
+        nn.Dropout(0.5),
+        Dropout(0.5, generator),
+        WeightNormConv2d(6, 2, 3),
+    )
+    model[3].eval()
+    modes = [m.training for m in model.modules()]
+    buffers = {k: v.clone() for k, v in model.named_buffers()}
+    before, named = torch.get_rng_state(), generator.get_state()
+    data_dependent_init(model, torch.randn(9, 3, 8, 8, generator=torch.Generator().manual_seed(1)))
+    assert [m.training for m in model.modules()] == modes
+    assert all(torch.equal(v, buffers[k]) for k, v in model.named_buffers())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(generator.get_state(), named)
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_model_in_evaluation_mode_is_initialised_as_such() -> None:
+    model = nn.Sequential(nn.Dropout(0.9), WeightNormLinear(5, 4), nn.Dropout(0.9)).double().eval()
+    x = torch.randn(30, 5, dtype=torch.float64)
+    data_dependent_init(model, x)
+    assert not model.training
+    assert_normalised(model(x))
+
+
+class OutOfOrder(nn.Module):
+    """Calls its layers in another order than that of their registration; one twice, one never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = WeightNormLinear(6, 3)
+        self.unused = WeightNormLinear(6, 3)
+        self.shared = WeightNormLinear(6, 6)
+        self.first = WeightNormLinear(5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        x = torch.relu(self.shared(x))
+        return self.last(torch.relu(self.shared(x)))
+
+
+def test_layers_are_initialised_in_the_order_in_which_they_are_called() -> None:
+    model = OutOfOrder().double()
+    unused = copy.deepcopy(model.unused.state_dict())
+    x = torch.randn(100, 5, dtype=torch.float64)
+    assert data_dependent_init(model, x) == ["first", "shared", "last"]
+    first, shared, _, last = pre_activations(model, x, [model.first, model.shared, model.last])
+    for t in (first, shared, last):
+        assert_normalised(t)
+    assert all(torch.equal(v, unused[k]) for k, v in model.unused.state_dict().items())
+
+
+def test_a_converted_model_and_transposed_convolutions() -> None:
+    torch.manual_seed(0)
+    model = convert(
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(),
+            nn.ConvTranspose2d(4, 6, 3, groups=2),
+            nn.ReLU(),
+            nn.Flatten(2),
+            nn.Linear(64, 7),
+        )
+    ).double()
+    x = torch.randn(40, 3, 8, 8, dtype=torch.float64)
+    data_dependent_init(model, x)
+    assert isinstance(model[2], WeightNormConvTranspose2d)
+    conv, transposed, linear = pre_activations(model, x, [model[0], model[2], model[5]])
+    assert_normalised(conv)
+    assert_normalised(transposed)
+    assert_normalised(linear, channel=-1)
+
+
+def test_it_sets_eq_5_and_6() -> None:
+    layer = WeightNormLinear(5, 4).double()
+    v = layer.v.detach().clone()
+    with torch.no_grad():
+        layer.g.fill_(1)
+        layer.bias.zero_()
+    x = torch.randn(64, 5, dtype=torch.float64)
+    data_dependent_init(layer, x)
+    t = x @ (v / v.norm(dim=1, keepdim=True)).T
+    torch.testing.assert_close(layer.g.detach(), 1 / t.std(0, correction=0))
+    torch.testing.assert_close(layer.bias.detach(), -t.mean(0) / t.std(0, correction=0))
+    assert torch.equal(layer.v, v)
+
+
+def test_doing_it_twice_changes_nothing() -> None:
+    model = build("mlp", "wn", (1, 4, 5), 10, width=16, depth=3).double()
+    x = torch.randn(100, 1, 4, 5, dtype=torch.float64)
+    data_dependent_init(model, x)
+    once = copy.deepcopy(model.state_dict())
+    data_dependent_init(model, x)
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(value, once[key])
+
+
+def test_a_batch_may_be_a_tuple_or_a_mapping() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = WeightNormLinear(5, 4)
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return self.layer(a + b)
+
+    a, b = torch.randn(2, 30, 5, dtype=torch.float64)
+    for batch in ((a, b), {"a": a, "b": b}):
+        model = Two().double()
+        data_dependent_init(model, batch)
+        assert_normalised(model(a, b))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e5])
+def test_a_constant_unit_is_an_error_that_names_it_and_nothing_changes(value: float) -> None:
+    model = nn.Sequential(WeightNormLinear(5, 4), nn.ReLU(), WeightNormLinear(4, 3))
+    with torch.no_grad():
+        model[0].v[2] = 0
+        model[0].v[2, 0] = 1
+    x = torch.randn(30, 5)
+    x[:, 0] = value
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="unit 2 of layer '0' has variance 0"):
+        data_dependent_init(model, x)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_an_error_in_a_later_layer_puts_the_earlier_ones_back() -> None:
+    model = nn.Sequential(WeightNormLinear(5, 4), nn.Threshold(1e9, 0.0), WeightNormLinear(4, 3))
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="unit 0 of layer '2' has variance 0"):
+        data_dependent_init(model, torch.randn(30, 5))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_what_is_not_finite_is_an_error() -> None:
+    x = torch.randn(30, 5)
+    x[3, 2] = torch.nan
+    with pytest.raises(ValueError, match="unit 0 of layer '' has variance not finite"):
+        data_dependent_init(WeightNormLinear(5, 4), x)
+
+
+@pytest.mark.parametrize("model", [nn.Linear(5, 4), Unit("bn", nn.Linear(5, 4))])
+def test_a_model_without_such_layers_is_an_error(model: nn.Module) -> None:
+    with pytest.raises(ValueError, match="nothing to initialise"):
+        data_dependent_init(model, torch.randn(30, 5))
+
+
+def test_half_precision_is_normalised_as_well_as_it_can_be() -> None:
+    model = build("mlp", "wn", (1, 8, 8), 10, width=32, depth=2)
+    x = 7 * torch.randn(500, 1, 8, 8) + 3
+    with torch.autocast("cpu", torch.bfloat16):
+        data_dependent_init(model, x)
+        units = [m for m in model.modules() if isinstance(m, Unit)]
+        for t in pre_activations(model, x, [unit.normaliser for unit in units]):
+            assert_normalised(t.float(), tolerance=0.2)

@@ -1,0 +1,32 @@
+"""The schedule: exact at both ends, and the authors' in between."""
+
+import pytest
+
+from wnrepro.optim import Schedule
+
+
+def test_the_papers_200_epochs() -> None:
+    schedule = Schedule(200, 0.003)
+    for epoch in range(200):
+        authors = 0.003 * min(2.0 - epoch / 100.0, 1.0)
+        assert schedule.learning_rate(epoch) == pytest.approx(authors, rel=1e-12)
+        assert schedule.beta1_at(epoch) == (0.9 if epoch < 100 else 0.5)
+
+
+def test_exact_in_the_first_and_the_last_epoch() -> None:
+    schedule = Schedule(200, 1.0)
+    assert schedule.learning_rate(0) == 1.0
+    assert schedule.learning_rate(100) == 1.0
+    assert schedule.learning_rate(199) == 0.01
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30])
+def test_any_number_of_epochs_starts_full_and_ends_near_nothing(epochs: int) -> None:
+    schedule = Schedule(epochs, 0.5)
+    rates = [schedule.learning_rate(epoch) for epoch in range(epochs)]
+    assert rates[0] == 0.5
+    assert rates[-1] == min(0.5, 0.5 * 2 / epochs)
+    assert rates == sorted(rates, reverse=True)
+    assert all(rate > 0 for rate in rates)
+    assert schedule.beta1_at(0) == 0.9
+    assert schedule.beta1_at(epochs - 1) == (0.9 if epochs == 1 else 0.5)

@@ -1,0 +1,172 @@
+"""What is refused before anything runs, and what a config resolves to."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wnrepro.command_line import CONF
+from wnrepro.config import Config, as_dict, schema_keys
+from wnrepro.errors import ConfigError
+from wnrepro.runs.identity import identity
+
+Compose = Callable[..., Config]
+
+
+def command(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wnrepro.train", *overrides],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+MISTAKES = {
+    "epocs=3": "epocs is no key of the config (did you mean epochs?)",
+    "model.widht=3": "model.widht is no key of the config (did you mean model.width?)",
+    "+foo=3": "foo is no key of the config",
+    "+model.foo=3": "model.foo is no key of the config",
+    "~epochs": "epochs has no value",
+    "epochs=abc": "epochs has the wrong type: value 'abc'",
+    "epochs=2.5": "epochs has the wrong type: value '2.5'",
+    "seed=null": "seed has the wrong type",
+    "norm=layer_norm": "norm=layer_norm is unknown; choose from bn, mean_only_bn, plain",
+    "norm.name=nw": "norm.name=nw is unknown (did you mean wn?)",
+    "+exp=cifar_nw": "exp=cifar_nw is unknown (did you mean cifar_wn?); choose from cifar_bn",
+    "exp=cifar_wn": "write +exp=… instead of exp=…",
+    "norm=wn,bn": "add -m",
+    "epochs==3": "cannot read 'epochs==3': write overrides as key=value",
+    "batch_size=0": "batch_size=0 is out of range: it must be from 1 to 1437",
+    "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
+    "optim.lr=-0.1": "optim.lr=-0.1 is out of range",
+    "norm=bn": "norm=bn has no data-dependent init: add init=none",
+    "device=gpu": "device=gpu is unknown (did you mean cpu?); choose from auto, cpu, cuda",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_on_the_command_line_is_one_line_and_nothing_is_left(
+    override: str, tmp_path: Path
+) -> None:
+    result = command(override, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert MISTAKES[override] in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+IMPOSSIBLE = {
+    "epochs=0": "epochs=0",
+    "optim.lr=0": "optim.lr=0",
+    "optim.lr=nan": "optim.lr=nan",
+    "optim.lr=inf": "optim.lr=inf",
+    "optim.beta1=1": "optim.beta1=1",
+    "optim.eps=-1e-8": "optim.eps=-1e-08",
+    "model.width=0": "model.width=0",
+    "model.depth=-1": "model.depth=-1",
+    "model.depth=null": "needs a number of hidden layers",
+    "model.dropout=1": "model.dropout=1",
+    "model.noise_std=-1": "model.noise_std=-1",
+    "threads=0": "threads=0",
+    "precision=fp8": "precision=fp8 is unknown",
+    "init.batch_size=1": "init.batch_size=1",
+    "init.batch_size=1438": "init.batch_size=1438",
+    "data.held_out=1437": "data.held_out=1437",
+    "data.train_size=0": "data.train_size=0",
+    "data.train_size=1438": "data.train_size=1438",
+    "data.evaluation_size=361": "data.evaluation_size=361",
+    "data.name=imagenet": "data.name=imagenet is unknown",
+    "model=convpool_cnn_c": "needs images of 12×12",
+}
+
+
+@pytest.mark.parametrize("override", IMPOSSIBLE)
+def test_impossible_values_are_refused(override: str, compose: Compose) -> None:
+    with pytest.raises(ConfigError, match=IMPOSSIBLE[override].replace("+", r"\+")):
+        compose(override)
+
+
+def test_impossible_combinations_are_refused(compose: Compose) -> None:
+    with pytest.raises(ConfigError, match="the depth of convpool_cnn_c is fixed"):
+        compose("+exp=cifar_wn", "model.depth=2")
+    with pytest.raises(ConfigError, match="batch_size=101 .* from 1 to 100"):
+        compose("data.train_size=100", "batch_size=101", "init=none")
+    with pytest.raises(ConfigError, match="batch_size=1 .* from 2"):
+        compose("norm=mean_only_bn", "batch_size=1")
+    with pytest.raises(ConfigError, match="data.evaluation_size=51 .* from 1 to 50"):
+        compose("data.held_out=50", "data.evaluation_size=51")
+
+
+def test_the_seed_is_any_integer_and_zero_is_one(compose: Compose) -> None:
+    assert compose("seed=0").seed == 0
+    assert compose("seed=-3").seed == -3
+
+
+def test_printing_a_config_imports_nothing_heavy(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "wnrepro.train", "--cfg", "job"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "torchvision", "wandb", "pandas", "matplotlib", "sklearn"}
+    assert "name: wn" in result.stdout
+
+
+def test_smoke_scale_shrinks_and_never_grows(compose: Compose) -> None:
+    config = compose("+exp=cifar_wn", "scale=smoke")
+    assert (config.epochs, config.model.width) == (2, 16)
+    assert (config.data.train_size, config.data.evaluation_size) == (1000, 500)
+    small = compose("scale=smoke", "epochs=1", "model.width=3", "data.train_size=600")
+    assert (small.epochs, small.model.width, small.data.train_size) == (1, 3, 600)
+
+
+def test_the_identity_is_what_is_computed(compose: Compose) -> None:
+    def of(*overrides: str) -> str:
+        return identity(as_dict(compose(*overrides)))
+
+    same = of()
+    for override in (
+        "tracker=none",
+        "tracker.project=p",
+        "runs.root=elsewhere",
+        "data.root=elsewhere",
+        "device=cpu",
+        "threads=1",
+        "epochs=30",
+        "optim.lr=0.0030",
+    ):
+        assert of(override) == same, override
+    others = [of(o) for o in ("seed=1", "norm=plain", "optim.lr=0.0031", "precision=float64")]
+    assert len({same, *others}) == 5
+    assert of("+exp=digits_wn") == same
+
+
+def test_every_key_says_what_it_means() -> None:
+    """Each leaf of the schema stands with a docstring under it, or speaks for itself."""
+    source = Path(__file__).parents[1] / "wnrepro" / "config.py"
+    lines = source.read_text().splitlines()
+    silent = {"scale.max_epochs", "scale.max_train_size", "scale.max_evaluation_size"}
+    silent |= {"scale.max_width"}
+    keys = set(schema_keys())
+    leaves = {k for k in keys if not any(other.startswith(f"{k}.") for other in keys)}
+    for key in leaves - silent:
+        name = key.rpartition(".")[2]
+        places = [k for k, line in enumerate(lines) if line.startswith(f"    {name}: ")]
+        assert any('"""' in lines[k + 1] for k in places), key
+
+
+def test_every_experiment_names_its_command() -> None:
+    for path in sorted((CONF / "exp").glob("*.yaml")):
+        first, second = path.read_text().splitlines()[:2]
+        assert first == "# @package _global_"
+        assert second == f"# python -m wnrepro.train +exp={path.stem}"

@@ -1,0 +1,190 @@
+"""Training as a generator of epoch metrics."""
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from wnrepro.arms import ARMS
+from wnrepro.data import Dataset, Split
+from wnrepro.engine import EpochMetrics, Training
+from wnrepro.models import build
+from wnrepro.nn import Unit
+from wnrepro.optim import Adam, Schedule
+from wnrepro.randomness import Streams
+
+
+class Enough(Exception):
+    pass
+
+
+def dataset(n: int = 230, dtype: torch.dtype = torch.float32) -> Dataset:
+    """Four classes that can be told apart."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (n,), generator=generator)
+    means = torch.randn(4, 1, 4, 4, generator=generator)
+    images = means[labels] + 0.5 * torch.randn(n, 1, 4, 4, generator=generator)
+    images = images.to(dtype)
+    return Dataset(
+        name="blobs",
+        train=Split(images[:180], labels[:180]),
+        evaluation=Split(images[180:], labels[180:]),
+        evaluation_name="test",
+        n_classes=4,
+        checksum="",
+    )
+
+
+def training(
+    arm: str = "wn", epochs: int = 4, lr: float = 0.01, seed: int = 0, **options: Any
+) -> Training:
+    data = dataset(**options)
+    streams = Streams(seed)
+    shape, classes = data.image_shape, data.n_classes
+    model = build(
+        "mlp", arm, shape, classes, width=8, depth=2, dropout=0.2, noise_std=0.1, streams=streams
+    ).to(data.train.images.dtype)
+    optimizer = Adam(model.parameters(), lr)
+    result = Training(model, optimizer, data, Schedule(epochs, lr), streams, batch_size=50)
+    if ARMS[arm].takes_init:
+        result.initialise(100)
+    return result
+
+
+def record(metrics: list[EpochMetrics]) -> list[tuple[Any, ...]]:
+    """What the config determines."""
+    return [
+        (m.epoch, m.learning_rate, m.train_loss, m.train_error_percent, m.loss, m.error_percent)
+        + tuple(str(m.layers))
+        for m in metrics
+    ]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_learns(arm: str) -> None:
+    metrics = list(training(arm, epochs=30).epochs())
+    assert [m.epoch for m in metrics] == list(range(1, 31))
+    assert metrics[-1].train_loss < 0.5 * metrics[0].train_loss
+    assert metrics[-1].error_percent < 20
+
+
+def test_metrics_are_those_of_a_loop_written_out() -> None:
+    """Running loss and error, schedule, order, gradients: against a plain loop in float64."""
+    engine = training(epochs=2, dtype=torch.float64)
+    reference = copy.deepcopy(engine)
+    metrics = list(engine.epochs())
+    model, data = reference.model, reference.dataset
+    optimizer = Adam(model.parameters(), 0.01)
+    for epoch in range(2):
+        optimizer.param_groups[0]["lr"] = 0.01 * min(2 - epoch, 1)
+        optimizer.param_groups[0]["betas"] = ((0.9, 0.5)[epoch], 0.999)
+        streams = reference.streams
+        streams.start_epoch(epoch)
+        # the copied model has copies of the generators
+        for module in model.modules():
+            if getattr(module, "generator", None) is not None:
+                name = "noise" if type(module).__name__ == "GaussianNoise" else "dropout"
+                module.generator = streams[name]  # pyright: ignore[reportAttributeAccessIssue]
+        order = streams.permutation(180, epoch)
+        model.train()
+        losses, errors = [], []
+        for k in range(3):
+            index = order[50 * k : 50 * k + 50]
+            logits = model(data.train.images[index])
+            loss = F.cross_entropy(logits, data.train.labels[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            errors.append((logits.argmax(1) != data.train.labels[index]).double().mean().item())
+        assert metrics[epoch].train_loss == pytest.approx(sum(losses) / 3, rel=1e-12)
+        assert metrics[epoch].train_error_percent == pytest.approx(100 * sum(errors) / 3)
+        assert metrics[epoch].learning_rate == optimizer.param_groups[0]["lr"]
+        for name, unit in model.named_modules():
+            if isinstance(unit, Unit):
+                norms = metrics[epoch].layers[name]
+                assert unit.g is not None
+                assert unit.v.grad is not None
+                assert norms["v_norm"] == pytest.approx(unit.v.norm(dim=1).mean().item())
+                assert norms["g"] == pytest.approx(unit.g.abs().mean().item())
+                assert norms["grad_norm"] == pytest.approx(unit.v.grad.norm(dim=1).mean().item())
+        model.eval()
+        with torch.no_grad():
+            logits = model(data.evaluation.images)
+        wrong = (logits.argmax(1) != data.evaluation.labels).double().mean().item()
+        loss = F.cross_entropy(logits, data.evaluation.labels).item()
+        assert metrics[epoch].error_percent == pytest.approx(100 * wrong)
+        assert metrics[epoch].loss == pytest.approx(loss, rel=1e-12)
+
+
+def test_two_runs_of_one_seed_are_the_same_and_of_two_seeds_are_not() -> None:
+    first = record(list(training().epochs()))
+    torch.manual_seed(99)
+    assert record(list(training().epochs())) == first
+    assert record(list(training(seed=1).epochs())) != first
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_interrupted_and_resumed_is_the_same_as_undisturbed(arm: str, steps: int) -> None:
+    undisturbed = record(list(training(arm).epochs()))
+    first, metrics, count = training(arm), [], 0
+
+    def stop_after() -> None:
+        nonlocal count
+        count += 1
+        if count == steps:
+            raise Enough
+
+    with pytest.raises(Enough):
+        for m in first.epochs(stop_after):
+            metrics.append(m)
+    state = copy.deepcopy(first.state_dict())
+    second = training(arm, seed=0)
+    list(second.epochs())  # whatever a new object holds is replaced
+    second.load_state_dict(state)
+    metrics += list(second.epochs())
+    assert record(metrics) == undisturbed
+
+
+def test_between_steps_the_caller_is_asked_but_not_after_the_last() -> None:
+    calls: list[tuple[int, int]] = []
+    engine = training(epochs=2)
+    list(engine.epochs(lambda: calls.append((engine.epoch, engine.step))))
+    assert calls == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
+def test_a_run_that_diverges_ends_with_its_curve_so_far() -> None:
+    metrics = list(training("plain", epochs=50, lr=1e25).epochs())
+    assert len(metrics) < 50
+    assert [m.diverged for m in metrics] == [False] * (len(metrics) - 1) + [True]
+    assert not math.isfinite(metrics[-1].train_loss)
+
+
+def test_evaluation_leaves_no_trace() -> None:
+    engine = training("wn_mean_only_bn", epochs=1)
+    engine.dataset = Dataset(**(vars(engine.dataset) | {"evaluation": dataset(900).train}))
+    few = training("wn_mean_only_bn", epochs=1)
+    list(engine.epochs()), list(few.epochs())
+    for (name, ours), theirs in zip(
+        engine.model.state_dict().items(), few.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), name
+
+
+def test_what_an_arm_has_not_is_missing_and_not_zero() -> None:
+    (metrics,) = training("plain", epochs=1).epochs()
+    assert all(norms["g"] is None for norms in metrics.layers.values())
+    assert all(norms["v_norm"] for norms in metrics.layers.values())
+
+
+def test_any_module_that_maps_images_to_logits_can_be_trained() -> None:
+    data = dataset()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+    optimizer = Adam(model.parameters(), 0.01)
+    engine = Training(model, optimizer, data, Schedule(2, 0.01), Streams(0), batch_size=180)
+    assert [m.layers for m in engine.epochs()] == [{}, {}]
