@@ -3,15 +3,23 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import settings
 
+from wnrepro.command_line import CONF
+from wnrepro.config import Config, register_schema, resolve
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError
+
+# Examples that take long on a loaded machine are no failures.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 UNPACK = Path(__file__).resolve().parents[2] / "shared" / "data" / "unpack.py"
 """Lays out the real data where there is no network; not part of this repository."""
@@ -49,3 +57,15 @@ def data_root() -> Path:
                 pytest.fail(str(error), pytrace=False)
             pytest.skip(f"no real data: {str(error).splitlines()[0]}")
     return root
+
+
+@pytest.fixture
+def compose() -> Callable[..., Config]:
+    """The resolved config of `python -m wnrepro.train` with the given overrides."""
+    register_schema()
+
+    def composed(*overrides: str) -> Config:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            return resolve(hydra.compose("config", overrides=list(overrides)))
+
+    return composed

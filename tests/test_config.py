@@ -35,7 +35,7 @@ MISTAKES = {
     "epochs=2.5": "epochs has the wrong type: value '2.5'",
     "seed=null": "seed has the wrong type",
     "norm=layer_norm": "norm=layer_norm is unknown; choose from bn, mean_only_bn, plain",
-    "norm.name=nw": "norm.name=nw is unknown (did you mean wn?)",
+    "norm.name=plian": "norm.name=plian is unknown (did you mean plain?)",
     "+exp=cifar_nw": "exp=cifar_nw is unknown (did you mean cifar_wn?); choose from cifar_bn",
     "exp=cifar_wn": "write +exp=… instead of exp=…",
     "norm=wn,bn": "add -m",
@@ -44,7 +44,7 @@ MISTAKES = {
     "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
     "optim.lr=-0.1": "optim.lr=-0.1 is out of range",
     "norm=bn": "norm=bn has no data-dependent init: add init=none",
-    "device=gpu": "device=gpu is unknown (did you mean cpu?); choose from auto, cpu, cuda",
+    "device=gpu": "device=gpu is unknown ; choose from auto, cpu, cuda",
 }
 
 

@@ -1,0 +1,105 @@
+"""Every experiment file, composed and run small; and real data, learnt from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wnrepro.arms import PAPER_ARMS
+from wnrepro.command_line import CONF
+from wnrepro.config import Config
+from wnrepro.runs.rows import read_rows
+from wnrepro.train import train
+
+Compose = Callable[..., Config]
+
+EXPERIMENTS = sorted(path.stem for path in (CONF / "exp").glob("*.yaml"))
+DATA_SETS = {"digits": "digits", "mnist": "mnist", "fashion_mnist": "fashion_mnist"}
+DATA_SETS["cifar"] = "cifar10"
+
+
+def run(config: Config, root: Path) -> list[dict]:
+    assert train(config) == 0
+    (directory,) = root.glob("*/*")
+    assert json.loads((directory / "status.json").read_text())["state"] == "done"
+    return read_rows(directory / "metrics.csv")
+
+
+def small(compose: Compose, root: Path, data_root: Path, *overrides: str) -> Config:
+    fixed = (f"runs.root={root}", f"data.root={data_root}", "tracker=none", "threads=2")
+    return compose(*overrides, *fixed)
+
+
+def test_there_is_one_for_each_arm_and_data_set() -> None:
+    assert set(EXPERIMENTS) == {f"{data}_{arm}" for data in DATA_SETS for arm in PAPER_ARMS}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_what_its_name_says(name: str, compose: Compose) -> None:
+    config = compose(f"+exp={name}")
+    data = next(d for d in sorted(DATA_SETS, key=len, reverse=True) if name.startswith(f"{d}_"))
+    arm = name.removeprefix(f"{data}_")
+    assert (config.data.name, config.norm.name) == (DATA_SETS[data], arm)
+    assert config.init.name == ("none" if arm == "bn" else "data_dependent")
+    if data == "cifar":  # the paper's protocol
+        assert config.model.name == "convpool_cnn_c"
+        assert (config.model.width, config.model.noise_std, config.model.dropout) == (96, 0.15, 0.5)
+        assert (config.epochs, config.batch_size, config.init.batch_size) == (200, 100, 500)
+        assert config.optim.lr == (0.0003 if arm == "plain" else 0.003)
+        assert config.data.whiten
+        assert config.data.held_out == 0
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs_at_smoke_scale(
+    name: str, compose: Compose, tmp_path: Path, data_root: Path
+) -> None:
+    rows = run(small(compose, tmp_path, data_root, f"+exp={name}", "scale=smoke"), tmp_path)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[-1]["train_loss"] < 4
+
+
+@pytest.mark.parametrize("overrides", [("precision=bf16",), ("precision=float64",), ("init=none",)])
+def test_precision_and_init_are_choices(
+    overrides: tuple[str, ...], compose: Compose, tmp_path: Path, data_root: Path
+) -> None:
+    rows = run(small(compose, tmp_path, data_root, "epochs=5", *overrides), tmp_path)
+    assert rows[-1]["train_error_percent"] < 5
+
+
+def test_the_authors_plain_network_is_a_choice_too(
+    compose: Compose, tmp_path: Path, data_root: Path
+) -> None:
+    config = small(compose, tmp_path, data_root, "norm=plain_frozen_scale", "epochs=5")
+    assert run(config, tmp_path)[-1]["train_error_percent"] < 5
+
+
+@pytest.mark.slow
+def test_two_epochs_of_real_mnist(compose: Compose, tmp_path: Path, data_root: Path) -> None:
+    rows = run(small(compose, tmp_path, data_root, "+exp=mnist_wn", "epochs=2"), tmp_path)
+    assert rows[-1]["test_error_percent"] < 3.5
+    assert rows[-1]["train_error_percent"] < 3.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", PAPER_ARMS)
+def test_every_arm_learns_real_cifar10(
+    arm: str, compose: Compose, tmp_path: Path, data_root: Path
+) -> None:
+    config = small(
+        compose,
+        tmp_path,
+        data_root,
+        f"+exp=cifar_{arm}",
+        "model.width=12",
+        "data.train_size=8000",
+        "data.evaluation_size=1000",
+        "epochs=3",
+        "optim.lr=0.003",
+    )
+    rows = run(config, tmp_path)
+    errors = [row["train_error_percent"] for row in rows]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 75
+    assert rows[-1]["test_error_percent"] < 80

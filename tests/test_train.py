@@ -1,0 +1,307 @@
+"""Whole runs: one command trains, records, resumes and is never in doubt about its state."""
+
+import json
+import os
+import pty
+import random
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from wnrepro.runs.rows import read_rows
+
+PYTHON = [sys.executable, "-m", "wnrepro.train"]
+SMALL = ["epochs=6", "model.width=32", "threads=1", "tracker=none"]
+FILES = {
+    "manifest.json",
+    "config.yaml",
+    "metrics.csv",
+    "timing.csv",
+    "status.json",
+    "checkpoint.pt",
+    "curves.png",
+}
+
+
+def run(cwd: Path, *overrides: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [*PYTHON, *overrides], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == expect, result.stderr
+    return result
+
+
+def only_run(cwd: Path) -> Path:
+    (directory,) = cwd.glob("runs/*/*")
+    return directory
+
+
+def status(directory: Path) -> dict:
+    return json.loads((directory / "status.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """metrics.csv of SMALL."""
+    cwd = tmp_path_factory.mktemp("undisturbed")
+    run(cwd, *SMALL)
+    return (only_run(cwd) / "metrics.csv").read_bytes()
+
+
+def test_the_first_command_trains_and_shows_a_run(tmp_path: Path) -> None:
+    environment = os.environ | {"HOME": str(tmp_path / "home"), "WANDB_MODE": ""}
+    result = subprocess.run(
+        PYTHON, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    directory = only_run(tmp_path)
+    assert {p.name for p in directory.iterdir()} >= FILES | {"wandb"}
+    assert "done, epoch 30 of 30" in result.stdout
+    for line in ("train error", "test error", "time", "run", "next"):
+        assert re.search(rf"^{line} +\S", result.stdout, re.MULTILINE), line
+    assert str(directory.relative_to(tmp_path)) in result.stdout
+    rows = read_rows(directory / "metrics.csv")
+    assert rows[-1]["test_error_percent"] < 7
+    assert rows[-1]["train_error_percent"] < 0.5
+    # quiet when the output is no terminal, but for the one line about W&B
+    (line,) = result.stderr.splitlines()
+    assert "offline" in line
+    assert "wandb sync" in line
+
+    again = subprocess.run(
+        PYTHON, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment
+    )
+    assert "already done" in again.stderr
+    assert again.stdout == result.stdout
+
+
+def test_a_terminal_sees_a_progress_bar(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*PYTHON, *SMALL], cwd=tmp_path, stdout=slave, stderr=slave, close_fds=True
+    )
+    os.close(slave)
+    shown = b"".join(_until_closed(master))
+    assert process.wait() == 0
+    assert b"step/s" in shown
+    assert b"epoch 3/6" in shown
+
+
+def _until_closed(fd: int) -> Iterator[bytes]:
+    while select.select([fd], [], [], 60)[0]:
+        try:
+            yield os.read(fd, 65536)
+        except OSError:  # how Linux says that the other side is closed
+            return
+
+
+def test_one_config_gives_the_same_bytes(tmp_path: Path, undisturbed: bytes) -> None:
+    run(tmp_path, *SMALL)
+    assert (only_run(tmp_path) / "metrics.csv").read_bytes() == undisturbed
+
+
+def test_metrics_and_manifest_say_what_ran(tmp_path: Path) -> None:
+    run(tmp_path, *SMALL, "data.held_out=200", "seed=3")
+    directory = only_run(tmp_path)
+    rows = read_rows(directory / "metrics.csv")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert "held_out_error_percent" in rows[0]
+    assert not any(key.startswith("test") for key in rows[0])
+    for layer in ("hidden1", "hidden2", "dense"):
+        for quantity in ("v_norm", "g", "grad_norm"):
+            assert rows[0][f"{quantity}/{layer}"] > 0
+    assert [row["learning_rate"] / 0.003 for row in rows] == pytest.approx(
+        [1, 1, 1, 1, 2 / 3, 1 / 3]
+    )
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["config"]["seed"] == 3
+    assert manifest["versions"]["torch"] == torch.__version__
+    state = torch.load(directory / "checkpoint.pt", weights_only=True)
+    assert state["training"]["epoch"] == 6
+
+
+def start(cwd: Path, *overrides: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PYTHON, *overrides],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A slower machine of the same kind: the process can be met in mid-run.
+    )
+
+
+def wait_for_epoch(cwd: Path, epoch: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = list(cwd.glob("runs/*/*/status.json"))
+        if found and json.loads(found[0].read_text())["epoch"] >= epoch:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    raise AssertionError("the run did not get there")
+
+
+LONG = ["epochs=40", "model.width=32", "threads=1", "tracker=none"]
+
+
+@pytest.fixture(scope="module")
+def long_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """metrics.csv of LONG."""
+    cwd = tmp_path_factory.mktemp("long")
+    run(cwd, *LONG)
+    return (only_run(cwd) / "metrics.csv").read_bytes()
+
+
+def test_sigkill_at_any_moment_loses_nothing(tmp_path: Path, long_undisturbed: bytes) -> None:
+    rng = random.Random(0)
+    for epoch in (0, 5, 17, 31):
+        process = start(tmp_path, *LONG)
+        wait_for_epoch(tmp_path, epoch, process)
+        time.sleep(rng.uniform(0, 0.02))
+        process.kill()
+        process.communicate()
+        assert status(only_run(tmp_path))["state"] == "running"
+    result = run(tmp_path, *LONG)
+    assert "going on from epoch" in result.stderr
+    assert (only_run(tmp_path) / "metrics.csv").read_bytes() == long_undisturbed
+    assert status(only_run(tmp_path))["state"] == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_a_signal_writes_a_checkpoint_first(
+    tmp_path: Path, long_undisturbed: bytes, number: signal.Signals
+) -> None:
+    process = start(tmp_path, *LONG)
+    wait_for_epoch(tmp_path, 3, process)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, stderr
+    directory = only_run(tmp_path)
+    said = status(directory)
+    assert (said["state"], said["signal"]) == ("interrupted", number.name)
+    assert 3 <= said["epoch"] < 40
+    assert "interrupted" in stdout
+    assert "repeat the command" in stdout
+    assert (directory / "curves.png").exists()
+    run(tmp_path, *LONG)
+    assert (directory / "metrics.csv").read_bytes() == long_undisturbed
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_older_used(
+    tmp_path: Path, long_undisturbed: bytes
+) -> None:
+    process = start(tmp_path, *LONG)
+    wait_for_epoch(tmp_path, 5, process)
+    process.kill()
+    process.communicate()
+    path = only_run(tmp_path) / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = run(tmp_path, *LONG)
+    assert "damaged checkpoint" in result.stderr
+    assert (only_run(tmp_path) / "metrics.csv").read_bytes() == long_undisturbed
+
+
+def test_a_run_that_diverges_is_a_result(tmp_path: Path) -> None:
+    result = run(tmp_path, *SMALL, "norm=plain", "optim.lr=1e30")
+    directory = only_run(tmp_path)
+    assert status(directory)["state"] == "diverged"
+    assert "diverged" in result.stdout
+    assert (directory / "curves.png").exists()
+    assert "already diverged" in run(tmp_path, *SMALL, "norm=plain", "optim.lr=1e30").stderr
+
+
+def assert_one_error(result: subprocess.CompletedProcess[str], *parts: str, lines: int = 2) -> None:
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") <= lines, result.stderr
+    for part in parts:
+        assert part in result.stderr
+
+
+def test_no_gpu(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert_one_error(run(tmp_path, *SMALL, "device=cuda", expect=1), "no GPU", "device=cpu")
+    assert_one_error(run(tmp_path, *SMALL, "precision=tf32", expect=1), "precision=float32")
+
+
+def test_an_unwritable_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run(tmp_path, *SMALL, "runs.root=file/runs", expect=1)
+    assert_one_error(result, "file/runs", "set runs.root")
+
+
+def test_a_run_that_another_process_holds(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG)
+    wait_for_epoch(tmp_path, 1, process)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        result = run(tmp_path, *LONG, expect=1)
+        assert_one_error(result, "in use by process", str(process.pid))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_checkpoint_of_another_config(tmp_path: Path) -> None:
+    run(tmp_path, *SMALL)
+    (one,) = tmp_path.glob("runs/*/*")
+    run(tmp_path, *SMALL, "seed=1")
+    (other,) = (p for p in tmp_path.glob("runs/*/*") if p != one)
+    for name in ("checkpoint.pt", "manifest.json"):
+        (other / name).write_bytes((one / name).read_bytes())
+    (other / "status.json").unlink()
+    result = run(tmp_path, *SMALL, "seed=1", expect=1)
+    assert_one_error(result, "seed")
+
+
+def test_missing_data_without_a_network(tmp_path: Path) -> None:
+    result = run(
+        tmp_path, "+exp=mnist_wn", "tracker=none", f"data.root={tmp_path}/none", expect=1
+    )
+    text = result.stderr
+    assert "Traceback" not in text
+    for part in ("train-images-idx3-ubyte", f"{tmp_path}/none", "data.root", "WNREPRO_DATA"):
+        assert part in text
+    assert "6bbc9ace898e44ae57da46a324031adb" in text or "f68b3c2dcbeaaa9fbdd348bbdeb94873" in text
+    assert status(only_run(tmp_path))["state"] == "failed"
+
+
+def test_a_full_disk_keeps_what_is_recorded(tmp_path: Path) -> None:
+    """RLIMIT_FSIZE stands in for the full disk: a write beyond it fails in mid-file."""
+    process = start(tmp_path, *LONG)
+    wait_for_epoch(tmp_path, 4, process)
+    process.kill()
+    process.communicate()
+    directory = only_run(tmp_path)
+    rows = read_rows(directory / "metrics.csv")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+        "from wnrepro.train import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *LONG],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "checkpoint.pt" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert read_rows(directory / "metrics.csv")[: len(rows)] == rows
+    torch.load(directory / "checkpoint.pt", weights_only=True)
+    run(tmp_path, *LONG)
+    assert status(directory)["state"] == "done"
