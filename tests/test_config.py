@@ -44,7 +44,7 @@ MISTAKES = {
     "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
     "optim.lr=-0.1": "optim.lr=-0.1 is out of range",
     "norm=bn": "norm=bn has no data-dependent init: add init=none",
-    "device=gpu": "device=gpu is unknown ; choose from auto, cpu, cuda",
+    "device=gpu": "device=gpu is unknown (did you mean cpu?); choose from auto, cpu, cuda",
 }
 
 
@@ -142,6 +142,7 @@ def test_the_identity_is_what_is_computed(compose: Compose) -> None:
         "data.root=elsewhere",
         "device=cpu",
         "threads=1",
+        "scale.name=other",
         "epochs=30",
         "optim.lr=0.0030",
     ):

@@ -23,9 +23,7 @@ def test_a_stream_is_the_same_whatever_was_drawn_before() -> None:
     one.start_epoch(4)
     other.start_epoch(4)
     for name in one:
-        assert torch.equal(
-            torch.rand(9, generator=one[name]), torch.rand(9, generator=other[name])
-        )
+        assert torch.equal(torch.rand(9, generator=one[name]), torch.rand(9, generator=other[name]))
 
 
 def test_state_round_trip() -> None:

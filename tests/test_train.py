@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def test_the_first_command_trains_and_shows_a_run(tmp_path: Path) -> None:
-    environment = os.environ | {"HOME": str(tmp_path / "home"), "WANDB_MODE": ""}
+    environment = os.environ | {"HOME": str(tmp_path / "home")}
     result = subprocess.run(
         PYTHON, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
     )
@@ -85,14 +86,15 @@ def test_the_first_command_trains_and_shows_a_run(tmp_path: Path) -> None:
 
 def test_a_terminal_sees_a_progress_bar(tmp_path: Path) -> None:
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (40, 160))
     process = subprocess.Popen(
-        [*PYTHON, *SMALL], cwd=tmp_path, stdout=slave, stderr=slave, close_fds=True
+        [*PYTHON, *LONG], cwd=tmp_path, stdout=slave, stderr=slave, close_fds=True
     )
     os.close(slave)
     shown = b"".join(_until_closed(master))
     assert process.wait() == 0
     assert b"step/s" in shown
-    assert b"epoch 3/6" in shown
+    assert b"epoch 20/40" in shown
 
 
 def _until_closed(fd: int) -> Iterator[bytes]:
@@ -123,7 +125,7 @@ def test_metrics_and_manifest_say_what_ran(tmp_path: Path) -> None:
     )
     manifest = json.loads((directory / "manifest.json").read_text())
     assert manifest["config"]["seed"] == 3
-    assert manifest["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(manifest["versions"]["torch"])
     state = torch.load(directory / "checkpoint.pt", weights_only=True)
     assert state["training"]["epoch"] == 6
 
@@ -135,7 +137,6 @@ def start(cwd: Path, *overrides: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A slower machine of the same kind: the process can be met in mid-run.
     )
 
 
@@ -267,9 +268,7 @@ def test_a_checkpoint_of_another_config(tmp_path: Path) -> None:
 
 
 def test_missing_data_without_a_network(tmp_path: Path) -> None:
-    result = run(
-        tmp_path, "+exp=mnist_wn", "tracker=none", f"data.root={tmp_path}/none", expect=1
-    )
+    result = run(tmp_path, "+exp=mnist_wn", "tracker=none", f"data.root={tmp_path}/none", expect=1)
     text = result.stderr
     assert "Traceback" not in text
     for part in ("train-images-idx3-ubyte", f"{tmp_path}/none", "data.root", "WNREPRO_DATA"):

@@ -31,7 +31,9 @@ class Sums:
         self.tensor = torch.zeros(3, dtype=torch.float64, device=device)
 
     def add(self, loss: Tensor, errors: Tensor, n: int) -> None:
-        self.tensor += torch.stack([loss.detach().double() * n, errors.double(), errors.new_full((), n).double()])
+        self.tensor += torch.stack(
+            [loss.detach().double() * n, errors.double(), errors.new_full((), n).double()]
+        )
 
     def read(self) -> tuple[float, float]:
         """Mean loss in nats and error in percent."""

@@ -71,5 +71,7 @@ def explain(error: Exception) -> str:
     if "Ambiguous value" in text:
         return f"{text.splitlines()[0]}: add -m (a sweep), or quote a value that has commas"
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: write overrides as key=value ({text.splitlines()[0]})"
+        return (
+            f"cannot read {error.override!r}: write overrides as key=value ({text.splitlines()[0]})"
+        )
     return " ".join(text.split()) + (f" ({str(cause).splitlines()[0]})" if cause else "")

@@ -177,7 +177,7 @@ def unknown_key(key: str) -> str:
 
 
 def did_you_mean(got: str, options: Sequence[str]) -> str:
-    """" (did you mean …?)" with the closest of the options, or nothing."""
+    """ " (did you mean …?)" with the closest of the options, or nothing."""
     close = difflib.get_close_matches(got, options, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 

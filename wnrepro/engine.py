@@ -188,7 +188,9 @@ def _layer_norms(model: nn.Module) -> dict[str, dict[str, float | None]]:
         for quantity, tensor in quantities.items():
             if tensor is not None:
                 names.append((layer, quantity))
-                values.append(tensor.flatten(1).norm(dim=1).mean() if tensor.ndim > 1 else tensor.abs().mean())
+                values.append(
+                    tensor.flatten(1).norm(dim=1).mean() if tensor.ndim > 1 else tensor.abs().mean()
+                )
     read = torch.stack(values).tolist() if values else []
     layers: dict[str, dict[str, float | None]] = {}
     for (layer, quantity), value in zip(names, read, strict=True):

@@ -94,8 +94,7 @@ class WandbTracker:
             log.info("W&B: %s", self._run.url)
         elif mode == "offline":
             log.info(
-                "W&B: not logged in, so offline; to upload later: "
-                "wandb login, then wandb sync %s",
+                "W&B: not logged in, so offline; to upload later: wandb login, then wandb sync %s",
                 Path(self._run.dir).parent,
             )
 

@@ -31,7 +31,7 @@ from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
 # torch takes seconds to import, and printing or refusing a config shall take none: what needs it
 # is imported where it is used.
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wnrepro.train")
 
 
 class Stopped(Exception):
@@ -41,7 +41,7 @@ class Stopped(Exception):
 def train(config: Config) -> int:
     """Train one run, or go on with it; its exit code. Raises WnreproError."""
     directory = RunDirectory(run_directory(as_dict(config)))
-    with directory.claim(), Interruption() as interruption:
+    with Interruption() as interruption, directory.claim():
         if directory.found is not None and directory.found.finished:
             log.info("already %s: nothing to do", directory.found.state)
         else:
@@ -136,7 +136,7 @@ class _Run:
         checkpoint.save_generation(
             self.directory.path,
             {
-                "identity": self.identity,
+                "config": as_dict(self.config),
                 "training": self.training.state_dict(),
                 "metrics": self.metrics,
                 "timing": self.timing,
@@ -213,9 +213,7 @@ def _build(config: Config, device: Any) -> Any:
         network.parameters(), optim.lr, betas=(optim.beta1, optim.beta2), eps=optim.eps
     )
     schedule = Schedule(config.epochs, optim.lr, optim.beta1, optim.beta1_late)
-    return Training(
-        network, optimizer, dataset, schedule, streams, config.batch_size, autocast
-    )
+    return Training(network, optimizer, dataset, schedule, streams, config.batch_size, autocast)
 
 
 def _device(config: Config) -> Any:
@@ -303,7 +301,8 @@ def _next(config: Config) -> str:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("wnrepro").setLevel(logging.INFO)
     sys.exit(hydra_main(train))
 
 

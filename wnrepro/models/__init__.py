@@ -1,6 +1,5 @@
 """The networks of the experiments, by name."""
 
-
 from torch import nn
 
 from wnrepro.models.convpool_cnn_c import ConvPoolCNNC

@@ -1,11 +1,11 @@
 """The paper's layers, for anybody's network. Needs torch alone.
 
-    from wnrepro.nn import convert, data_dependent_init, fold
+from wnrepro.nn import convert, data_dependent_init, fold
 
-    model = convert(my_model)              # weight norm on every linear and convolutional layer
-    data_dependent_init(model, images)     # eq. 5, 6 on one batch
-    ...                                    # train v, g and b with any optimiser
-    model = fold(model)                    # plain torch layers again, same outputs
+model = convert(my_model)              # weight norm on every linear and convolutional layer
+data_dependent_init(model, images)     # eq. 5, 6 on one batch
+...                                    # train v, g and b with any optimiser
+model = fold(model)                    # plain torch layers again, same outputs
 """
 
 from wnrepro.nn.batch_norm import BatchNorm

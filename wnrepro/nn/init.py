@@ -147,9 +147,7 @@ def _restored(model: nn.Module, targets: Mapping[str, tuple[nn.Module, Rescale]]
     tensors = [*model.parameters(), *model.buffers()]
     before = [(t, t.detach().clone()) for t in tensors if id(t) in own]
     statistics = [(t, t.detach().clone()) for t in model.buffers() if id(t) not in own]
-    mean_only = [
-        m for m in model.modules() if isinstance(m, MeanOnlyBatchNorm) and not m.training
-    ]
+    mean_only = [m for m in model.modules() if isinstance(m, MeanOnlyBatchNorm) and not m.training]
     generators = {
         id(m.generator): m.generator
         for m in model.modules()

@@ -209,4 +209,3 @@ class Unit(nn.Module):
 
     def extra_repr(self) -> str:
         return f"arm={self.arm}"
-

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from wnrepro.errors import RunError
-from wnrepro.runs.identity import identity
 from wnrepro.runs.manifest import refuse_other
 from wnrepro.runs.replacement import (
     failing_in_one_line,
@@ -120,7 +119,7 @@ def load_latest(
 
     Args:
         directory: the run's directory.
-        config: if given, `state["config"]`, or `state["identity"]`, must agree with it.
+        config: if given, `state["config"]` must describe the same run.
         map_location: where the tensors go.
 
     Raises:
@@ -140,7 +139,7 @@ def load_latest(
         except OSError as error:
             raise RunError(f"cannot read {path}: {error.strerror or error}") from error
         if config is not None:
-            _refuse_other(path, state, config)
+            refuse_other(path, state["config"], config)
         if damaged:
             _log.warning("going on from the older checkpoint %s", path)
         return state
@@ -222,13 +221,3 @@ def _link(path: Path, other: Path) -> None:
     except OSError:
         # Some network and FAT file systems have no hard links.
         shutil.copyfile(path, other)
-
-
-def _refuse_other(path: Path, state: State, config: Mapping[str, Any]) -> None:
-    if "config" in state:
-        refuse_other(path, state["config"], config)
-    elif state.get("identity", identity(config)) != identity(config):
-        raise RunError(
-            f"{path} is of another config: its identity is {state['identity']}, "
-            f"this one's is {identity(config)}; use another runs.root or delete that directory"
-        )
