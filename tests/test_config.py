@@ -95,11 +95,11 @@ def test_impossible_values_are_refused(override: str, compose: Compose) -> None:
 def test_impossible_combinations_are_refused(compose: Compose) -> None:
     with pytest.raises(ConfigError, match="the depth of convpool_cnn_c is fixed"):
         compose("+exp=cifar_wn", "model.depth=2")
-    with pytest.raises(ConfigError, match="batch_size=101 .* from 1 to 100"):
+    with pytest.raises(ConfigError, match=r"batch_size=101 .* from 1 to 100"):
         compose("data.train_size=100", "batch_size=101", "init=none")
-    with pytest.raises(ConfigError, match="batch_size=1 .* from 2"):
+    with pytest.raises(ConfigError, match=r"batch_size=1 .* from 2"):
         compose("norm=mean_only_bn", "batch_size=1")
-    with pytest.raises(ConfigError, match="data.evaluation_size=51 .* from 1 to 50"):
+    with pytest.raises(ConfigError, match=r"data.evaluation_size=51 .* from 1 to 50"):
         compose("data.held_out=50", "data.evaluation_size=51")
 
 

@@ -58,8 +58,10 @@ def training(
 def record(metrics: list[EpochMetrics]) -> list[tuple[Any, ...]]:
     """What the config determines."""
     return [
-        (m.epoch, m.learning_rate, m.train_loss, m.train_error_percent, m.loss, m.error_percent)
-        + tuple(str(m.layers))
+        (
+            *(m.epoch, m.learning_rate, m.train_loss, m.train_error_percent),
+            *(m.loss, m.error_percent, str(m.layers)),
+        )
         for m in metrics
     ]
 
@@ -141,8 +143,7 @@ def test_interrupted_and_resumed_is_the_same_as_undisturbed(arm: str, steps: int
             raise Enough
 
     with pytest.raises(Enough):
-        for m in first.epochs(stop_after):
-            metrics.append(m)
+        metrics.extend(first.epochs(stop_after))
     state = copy.deepcopy(first.state_dict())
     second = training(arm, seed=0)
     list(second.epochs())  # whatever a new object holds is replaced

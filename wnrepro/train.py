@@ -14,7 +14,6 @@ import functools
 import logging
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -278,7 +277,8 @@ def _print_table(config: Config, directory: RunDirectory) -> None:
                 name = key.removesuffix("_error_percent").replace("_", "-")
                 lines.append((f"{name} error", f"{value:.2f} %"))
         timing = read_rows(directory.path / TIMING_FILE)
-        seconds = sum(t["train_time_sec"] + t["evaluation_time_sec"] for t in timing)
+        keys = ("train_time_sec", "evaluation_time_sec")
+        seconds = sum(float(row[key] or 0) for row in timing for key in keys)
         lines.append(("time", f"{seconds:.1f} s for {len(timing)} epochs"))
     lines.append(("run", str(directory.path)))
     if status.state == "interrupted":

@@ -148,11 +148,8 @@ def _restored(model: nn.Module, targets: Mapping[str, tuple[nn.Module, Rescale]]
     before = [(t, t.detach().clone()) for t in tensors if id(t) in own]
     statistics = [(t, t.detach().clone()) for t in model.buffers() if id(t) not in own]
     mean_only = [m for m in model.modules() if isinstance(m, MeanOnlyBatchNorm) and not m.training]
-    generators = {
-        id(m.generator): m.generator
-        for m in model.modules()
-        if isinstance(getattr(m, "generator", None), torch.Generator)
-    }
+    held = (getattr(m, "generator", None) for m in model.modules())
+    generators = {id(g): g for g in held if isinstance(g, torch.Generator)}
     states = [(g, g.get_state()) for g in generators.values()]
     devices = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
     try:

@@ -42,7 +42,9 @@ class Adam(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride]  # torch declares overloads
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = None
         if closure is not None:
@@ -70,7 +72,7 @@ class Adam(torch.optim.Optimizer):
         self, params: list[Tensor], t: int, lr: float, betas: tuple[float, float], eps: float
     ) -> None:
         beta1, beta2 = betas
-        gradients = [p.grad for p in params]
+        gradients = [p.grad for p in params if p.grad is not None]
         m = [self.state[p]["m"] for p in params]
         s = [self.state[p]["s"] for p in params]
         torch._foreach_lerp_(m, gradients, 1 - beta1)
