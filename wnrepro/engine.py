@@ -85,8 +85,7 @@ class Training:
     def initialise(self, n: int) -> list[str]:
         """The data-dependent init on the first n images of the first epoch's order.
 
-        The authors' protocol has 500. Always in the parameters' own precision: a mean rounded to
-        bf16 would leave the pre-activations off by a tenth.
+        The authors' protocol has 500. In the parameters' own precision, whatever training has.
         """
         self.model.train()
         images = self.dataset.train.images[self._order_of(0)[:n]]

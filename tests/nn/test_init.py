@@ -226,4 +226,4 @@ def test_half_precision_is_normalised_as_well_as_it_can_be() -> None:
         data_dependent_init(model, x)
         units = [m for m in model.modules() if isinstance(m, Unit)]
         for t in pre_activations(model, x, [unit.normaliser for unit in units]):
-            assert_normalised(t.float(), tolerance=0.2)
+            assert_normalised(t.float(), tolerance=0.1)

@@ -314,6 +314,7 @@ def test_compiles_as_one_graph(cls, options, shape):
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch 2.11's own
 def test_compiles_with_inductor():
     model = nn.Sequential(
         make(WeightNormConv2d, {"kernel_size": 3}),

@@ -54,6 +54,8 @@ def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
         finally:
             for hook in hooks:
                 hook.remove()
+            # inside autocast, torch keeps half-precision copies of the parameters as they were
+            torch.clear_autocast_cache()
         if not initialised:
             raise ValueError(
                 "nothing to initialise: the model called no weight-normalised layer and no unit "
