@@ -17,6 +17,7 @@ Every arm starts from the same draw, v ~ N(0, 0.05²) with g = 1 and b = 0, but 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -68,7 +69,7 @@ class FrozenScale(nn.Module):
         self.bias.sub_(mean).div_(std)
 
 
-_MEAN_ONLY = {
+_MEAN_ONLY: dict[type, type[nn.Module]] = {
     nn.Linear: MeanOnlyBatchNorm1d,
     nn.Conv1d: MeanOnlyBatchNorm1d,
     nn.Conv2d: MeanOnlyBatchNorm2d,
@@ -76,48 +77,25 @@ _MEAN_ONLY = {
 }
 
 
-def _mean_only(linear: Linear) -> nn.Module:
-    features, options = _features(linear)
-    return _MEAN_ONLY[type(linear)](features, **options)
-
-
-def _batch_norm(linear: Linear) -> nn.Module:
-    features, options = _features(linear)
-    return BatchNorm(features, **options)
-
-
-def _frozen_scale(linear: Linear) -> nn.Module:
-    features, options = _features(linear)
-    return FrozenScale(features, **options)
-
-
-def _features(linear: Linear) -> tuple[int, dict]:
-    weight = linear.weight
-    return weight.shape[0], {"device": weight.device, "dtype": weight.dtype}
-
-
+@dataclass(frozen=True)
 class _Recipe:
-    """What an arm makes of a plain linear map: its parameters and its normaliser."""
+    """What an arm makes of a plain linear map."""
 
-    def __init__(
-        self,
-        normaliser: Callable[[Linear], nn.Module] | None = None,
-        *,
-        weight_normalised: bool = False,
-        unit_length: bool = False,
-    ) -> None:
-        self.normaliser = normaliser  # brings its own b
-        self.weight_normalised = weight_normalised
-        self.unit_length = unit_length  # starts from w = v/‖v‖
+    normaliser: Callable[[Linear], type[nn.Module]] | None = None
+    """Its class, given the linear map; it brings b. None: b stays in the linear map."""
+    weight_normalised: bool = False
+    """Whether v and g are trained instead of w."""
+    unit_length: bool = False
+    """Whether training starts from w = v/‖v‖, for an arm that has no g."""
 
 
 _RECIPES = {
     "plain": _Recipe(unit_length=True),
-    "plain_frozen_scale": _Recipe(_frozen_scale),
+    "plain_frozen_scale": _Recipe(lambda linear: FrozenScale),
     "wn": _Recipe(weight_normalised=True),
-    "bn": _Recipe(_batch_norm),
-    "mean_only_bn": _Recipe(_mean_only, unit_length=True),
-    "wn_mean_only_bn": _Recipe(_mean_only, weight_normalised=True),
+    "bn": _Recipe(lambda linear: BatchNorm),
+    "mean_only_bn": _Recipe(lambda linear: _MEAN_ONLY[type(linear)], unit_length=True),
+    "wn_mean_only_bn": _Recipe(lambda linear: _MEAN_ONLY[type(linear)], weight_normalised=True),
 }
 
 
@@ -150,11 +128,14 @@ class Unit(nn.Module):
             raise TypeError(f"{type(linear).__name__} is no Linear, Conv1d, Conv2d or Conv3d")
         self.arm = arm
         recipe = _RECIPES[arm]
-        if recipe.normaliser is not None:
+        if recipe.normaliser is None:
+            if linear.bias is None:
+                raise ValueError(f"arm {arm} keeps b in its linear map: build that with bias=True")
+            normaliser = nn.Identity()
+        else:
             linear.register_parameter("bias", None)
-        elif linear.bias is None:
-            raise ValueError(f"arm {arm} keeps b in its linear map: build that with bias=True")
-        normaliser = nn.Identity() if recipe.normaliser is None else recipe.normaliser(linear)
+            w = linear.weight
+            normaliser = recipe.normaliser(linear)(w.shape[0], device=w.device, dtype=w.dtype)
         self.linear = convert(linear) if recipe.weight_normalised else linear
         self.normaliser = normaliser
         self.nonlinearity = nn.Identity() if nonlinearity is None else nonlinearity
