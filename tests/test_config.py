@@ -1,5 +1,6 @@
 """What is refused before anything runs, and what a config resolves to."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wnrepro import command_line
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict, schema_keys
 from wnrepro.errors import ConfigError
@@ -61,6 +63,29 @@ def test_a_mistake_on_the_command_line_is_one_line_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+MISTAKES_IN_A_FILE = {
+    "epocs: 3": "conf/exp/mine.yaml: epocs is no key of the config (did you mean epochs?)",
+    "model: {widht: 3}": "conf/exp/mine.yaml: model.widht is no key of the config",
+    "epochs: many": "conf/exp/mine.yaml: epochs has the wrong type: value 'many'",
+    "epochs: [3": "exp/mine.yaml, line 3: no valid YAML",
+    "defaults: [override /norm: nw]": "norm=nw is unknown",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES_IN_A_FILE)
+def test_a_mistake_in_a_file_is_one_line_too(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    (conf / "exp" / "mine.yaml").write_text(f"# @package _global_\n{line}\n")
+    monkeypatch.setattr(command_line, "CONF", conf)
+    monkeypatch.setattr(sys, "argv", ["train", "+exp=mine"])
+    assert command_line.hydra_main(lambda config: 0) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert MISTAKES_IN_A_FILE[line] in said
+
+
 IMPOSSIBLE = {
     "epochs=0": "epochs=0",
     "optim.lr=0": "optim.lr=0",
@@ -82,6 +107,7 @@ IMPOSSIBLE = {
     "data.train_size=1438": "data.train_size=1438",
     "data.evaluation_size=361": "data.evaluation_size=361",
     "data.name=imagenet": "data.name=imagenet is unknown",
+    "runs.root=": "runs.root is empty",
     "model=convpool_cnn_c": "needs images of 12×12",
 }
 

@@ -47,12 +47,10 @@ def evaluate(
 ) -> tuple[float, float]:
     """Mean loss in nats and error in percent over `batches`, in evaluation mode.
 
-    The model's mode is afterwards what it was.
+    The model is left in evaluation mode.
     """
-    training = model.training
     model.eval()
     sums = Sums(device)
     for images, labels in batches:
         sums.add(*loss_and_errors(model(images), labels), len(labels))
-    model.train(training)
     return sums.read()

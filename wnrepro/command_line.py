@@ -5,6 +5,7 @@ Here each becomes one that names the key, what it got and what is allowed.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+from yaml import MarkedYAMLError, YAMLError
 
 from wnrepro.config import Config, did_you_mean, register_schema, resolve, unknown_key
 from wnrepro.errors import ConfigError, WnreproError
@@ -44,12 +46,16 @@ def hydra_main(task: Callable[[Config], int]) -> int:
 def _guarded(action: Callable[[], int]) -> int:
     try:
         return action()
-    except (HydraException, ConfigError) as error:
+    except (HydraException, ConfigError, YAMLError) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 2
     except WnreproError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+IN_FILE = re.compile(r"In '(.+?)': (\w+) raised while composing config:\n(.*)\n +full_key: (\S+)")
+"""What Hydra says of a mistake in one of the YAML files."""
 
 
 def explain(error: Exception) -> str:
@@ -60,11 +66,17 @@ def explain(error: Exception) -> str:
         group, _, got = (error.missing_cfg_file or "").rpartition("/")
         close = did_you_mean(got, error.options)
         return f"{group}={got} is unknown{close}; choose from {', '.join(error.options)}"
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: no valid YAML ({error.problem})"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return unknown_key(str(cause.full_key))
     if isinstance(cause, ValidationError):
-        reason = str(cause).splitlines()[0]
-        return f"{cause.full_key} has the wrong type: {reason[0].lower()}{reason[1:]}"
+        return _wrong_type(str(cause.full_key), str(cause))
+    if in_file := IN_FILE.match(text):
+        file, kind, reason, key = in_file.groups()
+        said = _wrong_type(key, reason) if kind == "ValidationError" else unknown_key(key)
+        return f"conf/{file}.yaml: {said}"
     if "No match in the defaults list" in text:
         group = text.split("'")[1]
         return f"{group} is added with a plus sign: write +{group}=… instead of {group}=…"
@@ -75,3 +87,8 @@ def explain(error: Exception) -> str:
             f"cannot read {error.override!r}: write overrides as key=value ({text.splitlines()[0]})"
         )
     return " ".join(text.split()) + (f" ({str(cause).splitlines()[0]})" if cause else "")
+
+
+def _wrong_type(key: str, reason: str) -> str:
+    first = reason.splitlines()[0]
+    return f"{key} has the wrong type: {first[0].lower()}{first[1:]}"

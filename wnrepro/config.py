@@ -136,7 +136,7 @@ class Config:
     precision: str = "float32"
     """Of the forward and backward pass: float32, tf32, bf16 or float64."""
     threads: int | None = None
-    """CPU threads; null for torch's choice."""
+    """CPU threads; null for one with an mlp, whose steps are too short to share, else torch's."""
 
 
 def register_schema() -> None:
@@ -248,6 +248,8 @@ def _check(config: Config) -> None:
     _choice("schedule.name", config.schedule.name, ("half_time",))
     _choice("tracker.name", config.tracker.name, ("wandb", "none"))
     _choice("device", config.device, DEVICES)
+    if not config.runs.root:
+        raise ConfigError("runs.root is empty: name the folder of the run directories")
     _choice("precision", config.precision, PRECISIONS)
     facts = CATALOGUE[data.name]
     _range("data.held_out", data.held_out, 0, facts.n_train - 1)

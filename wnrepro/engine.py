@@ -1,6 +1,7 @@
 """Training as a generator of epoch metrics. Knows no disk, no W&B and no Hydra."""
 
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -201,4 +202,5 @@ def _peak_memory_mib(device: torch.device) -> float:
     """The most that tensors took on a GPU so far; on a CPU, that the process had resident."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts in KiB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB on Linux

@@ -242,7 +242,7 @@ def _default_threads() -> int:
 
 def _threads(config: Config) -> int:
     default = _default_threads()  # asked before any run of this process changes it
-    return config.threads or default
+    return config.threads or (1 if config.model.name == "mlp" else default)
 
 
 def _metrics_row(epoch: Any, evaluation: str) -> dict[str, Any]:
