@@ -22,13 +22,13 @@ class Enough(Exception):
     pass
 
 
-def dataset(n: int = 230, dtype: torch.dtype = torch.float32) -> Dataset:
+def dataset(n: int = 230, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
     """Four classes that can be told apart."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(4, (n,), generator=generator)
     means = torch.randn(4, 1, 4, 4, generator=generator)
     images = means[labels] + 0.5 * torch.randn(n, 1, 4, 4, generator=generator)
-    images = images.to(dtype)
+    images, labels = images.to(device, dtype), labels.to(device)
     return Dataset(
         name="blobs",
         train=Split(images[:180], labels[:180]),
@@ -43,11 +43,11 @@ def training(
     arm: str = "wn", epochs: int = 4, lr: float = 0.01, seed: int = 0, **options: Any
 ) -> Training:
     data = dataset(**options)
-    streams = Streams(seed)
+    streams = Streams(seed, data.train.images.device)
     shape, classes = data.image_shape, data.n_classes
     model = build(
         "mlp", arm, shape, classes, width=8, depth=2, dropout=0.2, noise_std=0.1, streams=streams
-    ).to(data.train.images.dtype)
+    ).to(data.train.images)
     optimizer = Adam(model.parameters(), lr)
     result = Training(model, optimizer, data, Schedule(epochs, lr), streams, batch_size=50)
     if ARMS[arm].takes_init:
@@ -189,3 +189,21 @@ def test_any_module_that_maps_images_to_logits_can_be_trained() -> None:
     optimizer = Adam(model.parameters(), 0.01)
     engine = Training(model, optimizer, data, Schedule(2, 0.01), Streams(0), batch_size=180)
     assert [m.layers for m in engine.epochs()] == [{}, {}]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_is_not_waited_for_inside_an_epoch() -> None:
+    engine = training("wn_mean_only_bn", epochs=1, device="cuda")
+    asked = 0
+
+    def after_step() -> None:
+        nonlocal asked
+        asked += 1
+        # from the first step to the last but one, whatever waits is an error
+        torch.cuda.set_sync_debug_mode("error" if engine.step < 2 else "default")
+
+    try:
+        list(engine.epochs(after_step))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert asked == 2
