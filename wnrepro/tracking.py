@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -84,6 +84,7 @@ class WandbTracker:
     def __init__(self, config: Mapping[str, Any], directory: Path, identity: str) -> None:
         self._config, self._directory, self._identity = config, directory, identity
         self._handed_over = 0
+        self._gave_up: str | None = None
         self._queue: queue.SimpleQueue[Sequence[Row] | _End] = queue.SimpleQueue()
         self._settled = threading.Event()  # it is known where the curves go
         # A daemon: a call to wandb that never returns does not keep the process alive.
@@ -101,9 +102,11 @@ class WandbTracker:
         """Wait for W&B, at most `FINISH_TIMEOUT_SEC` (`STOPPED_TIMEOUT_SEC`) + `FALLBACK_SEC`."""
         self._queue.put(_End(status, picture))
         ended = status in ("done", "diverged")
+        patience = FINISH_TIMEOUT_SEC if ended else STOPPED_TIMEOUT_SEC
         try:
-            self._thread.join(FINISH_TIMEOUT_SEC if ended else STOPPED_TIMEOUT_SEC)
+            self._thread.join(patience)
             if self._thread.is_alive():
+                self._gave_up = f"not done within {patience:g} s"
                 _kill_service()  # so that the thread's call to wandb fails, and it falls back
                 self._thread.join(FALLBACK_SEC)
         finally:
@@ -117,7 +120,7 @@ class WandbTracker:
             with _hooks_of_this_process():
                 mode, why = _mode()
             if mode == "disabled":
-                log.info("W&B: off, %s", why)
+                log.info("W&B%s", why)
                 return
             self._mirror_all(mode, why)
         except BaseException as error:  # wandb may exit; in a thread nobody would hear of it
@@ -141,7 +144,7 @@ class WandbTracker:
             _tear_down()
             if run is not None:
                 shutil.rmtree(run.directory, ignore_errors=True)
-            why = f"failed ({_reason(error)})"
+            why = f" failed ({self._gave_up or _reason(error)}); offline"
             run = self._open("offline")
             run.send(record)
             self._announce(run, why)
@@ -163,19 +166,13 @@ class WandbTracker:
             return _WandbRun(self._config, self._directory, self._identity, mode)
 
     def _announce(self, run: "_WandbRun", why: str) -> None:
+        """One line: where the curves are, or why they are offline and how to upload them."""
         if run.url is not None:
             log.info("W&B: %s", run.url)
         else:
             login = "python -m wandb login && " if why == NOT_LOGGED_IN else ""
             path = shlex.quote(str(run.directory))
-            level = logging.WARNING if why.startswith("failed") else logging.INFO
-            log.log(
-                level,
-                "W&B: %s, so offline; to upload later: %spython -m wandb sync %s",
-                why,
-                login,
-                path,
-            )
+            log.info("W&B%s; to upload later: %spython -m wandb sync %s", why, login, path)
         self._settled.set()
 
 
@@ -183,9 +180,10 @@ class _WandbRun:
     """A W&B run that is open.
 
     Its id is made of the run's identity, so a resumed run goes on under its old id. Online,
-    epochs that the server has are not sent again. Offline, W&B cannot go on with a file (each
-    file uploaded replaces what the server has), so a resumed run writes a new one, complete, and
-    the older are removed: one upload shows each epoch once.
+    epochs that the server has are not sent again. Offline, a resumed run writes a new file, for
+    what a killed run wrote lacks its end: the whole record, and the older files are removed; but
+    a file that ended well and has been uploaded remains, and the new one goes on after it, since
+    an upload adds to what the server has.
 
     W&B's own step is the epoch. It sends a step when the next one comes, or at the end.
     """
@@ -228,10 +226,11 @@ class _WandbRun:
         self.url = self._run.url if mode == "online" else None
         self._sent = 0
         # A resumed run starts at the step after the last one.
-        self._next_epoch = self._run.step if mode == "online" else 0
+        uploaded = {} if mode == "online" else _uploaded(before)
+        self._next_epoch = self._run.step if mode == "online" else max(uploaded.values(), default=0)
         self._run.define_metric("epoch")
         self._run.define_metric("*", step_metric="epoch")
-        for path in before - {self.directory}:
+        for path in before - {self.directory} - uploaded.keys():
             if path.name.startswith("offline-run-"):
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -251,9 +250,23 @@ class _WandbRun:
         self._run.summary.update({"status": end.status})
         # To W&B, a run that was interrupted is one that may go on.
         self._run.finish(0 if end.status in ("done", "diverged") else 1)
+        (self.directory / NEXT_EPOCH_FILE).write_text(f"{self._next_epoch}\n")
 
 
-NOT_LOGGED_IN = "not logged in"
+NEXT_EPOCH_FILE = "next_epoch.txt"
+"""In the directory of a W&B run that ended well: the epoch that comes after it."""
+
+
+def _uploaded(directories: Iterable[Path]) -> dict[Path, int]:
+    """Offline runs that ended well and were uploaded, with the epoch that comes after each."""
+    return {
+        path: int((path / NEXT_EPOCH_FILE).read_text())
+        for path in directories
+        if list(path.glob("*.wandb.synced")) and (path / NEXT_EPOCH_FILE).exists()
+    }
+
+
+NOT_LOGGED_IN = ": not logged in, so offline"
 
 
 def _mode() -> tuple[str, str]:
@@ -269,12 +282,14 @@ def _mode() -> tuple[str, str]:
         raise ValueError(f"$WANDB_MODE is {named!r}: choose from online, offline, disabled")
     import wandb
 
+    # wandb reports its own use over OpenTelemetry, which logs whatever does not work.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
     mode = wandb.setup(wandb.Settings(silent=True)).settings.mode
-    why = f"as $WANDB_MODE={named} says" if named else "as your settings of W&B say"
+    source = f"$WANDB_MODE={named}" if named else "mode of your W&B settings"
     if mode == "disabled":
-        return "disabled", why
+        return "disabled", f": off, as {source} says"
     if mode in ("offline", "dryrun"):
-        return "offline", f"$WANDB_MODE={named}" if named else "set so by `wandb offline`"
+        return "offline", f": offline, as {source} says"
     logged_in = wandb.login(prompt=False, verify=False)
     return ("online", "") if logged_in else ("offline", NOT_LOGGED_IN)
 

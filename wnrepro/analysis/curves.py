@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import RunError
+from wnrepro.replacement import replace_file
 from wnrepro.runs.manifest import read_manifest
-from wnrepro.runs.replacement import replace_file
 from wnrepro.runs.rows import METRICS_FILE, Row, read_rows
 
 CURVES_FILE = "curves.png"

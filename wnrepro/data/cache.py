@@ -5,20 +5,20 @@ mean, matrix and key in float64: what is read back has the very bits that were c
 that is not what was written is noticed before it is parsed.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import logging
 import os
 import pickle
-import tempfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from wnrepro.data.zca import EPSILON, ZCA
+from wnrepro.errors import RunError
+from wnrepro.replacement import replace_file
 
 VERSION = 1
 """Raised whenever `ZCA.fit` or the choice of the held-out images changes what it computes."""
@@ -53,8 +53,9 @@ def fitted(images: Tensor, *, checksum: str, held_out: int = 0, epsilon: float =
         found = ZCA.fit(images, epsilon)
         try:
             _write(path, key, found)
-        except OSError as error:
-            _log.warning("cannot cache the whitening in %s (%s): going on without", path, error)
+        except (OSError, RunError) as error:
+            reason = error.__cause__ or error
+            _log.warning("cannot cache the whitening in %s (%s): going on without", path, reason)
     return found
 
 
@@ -89,17 +90,13 @@ def _read(path: Path, key: str) -> ZCA | None:
 
 
 def _write(path: Path, key: str, zca: ZCA) -> None:
-    """Write atomically: readers see the old file or the new one, whatever happens meanwhile."""
+    """Write the file whole: readers see the old one or the new one, whatever happens meanwhile.
+
+    Raises:
+        OSError, RunError: it cannot be written.
+    """
     buffer = io.BytesIO()
     torch.save({"key": key, "mean": zca.mean, "matrix": zca.matrix}, buffer)
     body = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    replace_file(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from wnrepro.errors import RunError
-from wnrepro.runs.manifest import refuse_other
-from wnrepro.runs.replacement import (
+from wnrepro.replacement import (
     failing_in_one_line,
     sync_directory,
     temporary_beside,
     write_durably,
 )
+from wnrepro.runs.manifest import refuse_other
 
 CHECKPOINT_FILE = "checkpoint.pt"
 PREVIOUS_FILE = "checkpoint.previous.pt"

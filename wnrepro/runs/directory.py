@@ -8,8 +8,8 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from wnrepro.errors import RunError
+from wnrepro.replacement import remove_torn, replace_file
 from wnrepro.runs import manifest, rows, status
-from wnrepro.runs.replacement import remove_torn, replace_file
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Value
 from wnrepro.runs.status import State, Status
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from wnrepro.errors import RunError
+from wnrepro.replacement import replace_file
 from wnrepro.runs.identity import differences, identity
-from wnrepro.runs.replacement import replace_file
 from wnrepro.runs.status import utc_now
 
 MANIFEST_FILE = "manifest.json"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wnrepro.errors import RunError
-from wnrepro.runs.replacement import replace_file
+from wnrepro.replacement import replace_file
 
 METRICS_FILE = "metrics.csv"
 TIMING_FILE = "timing.csv"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from wnrepro.errors import RunError
-from wnrepro.runs.replacement import replace_file
+from wnrepro.replacement import replace_file
 
 STATUS_FILE = "status.json"
 
