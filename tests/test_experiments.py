@@ -78,8 +78,8 @@ def test_the_authors_plain_network_is_a_choice_too(
 @pytest.mark.slow
 def test_two_epochs_of_real_mnist(compose: Compose, tmp_path: Path, data_root: Path) -> None:
     rows = run(small(compose, tmp_path, data_root, "+exp=mnist_wn", "epochs=2"), tmp_path)
-    assert rows[-1]["test_error_percent"] < 3.5
-    assert rows[-1]["train_error_percent"] < 3.5
+    assert rows[-1]["test_error_percent"] < 5
+    assert rows[-1]["train_error_percent"] < 5
 
 
 @pytest.mark.slow

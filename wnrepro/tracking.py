@@ -85,6 +85,8 @@ class WandbTracker:
         self._config, self._directory, self._identity = config, directory, identity
         self._handed_over = 0
         self._gave_up: str | None = None
+        self._record: list[Row] = []  # the thread's; what it has been given so far
+        self._end: _End | None = None
         self._queue: queue.SimpleQueue[Sequence[Row] | _End] = queue.SimpleQueue()
         self._settled = threading.Event()  # it is known where the curves go
         # A daemon: a call to wandb that never returns does not keep the process alive.
@@ -130,36 +132,31 @@ class WandbTracker:
             _tear_down()
 
     def _mirror_all(self, mode: str, why: str) -> None:
-        record: list[Row] = []
-        run = end = None
+        run = None
         try:
             run = self._open(mode)
             self._announce(run, why)
-            while end is None:
-                end = self._receive(record)
-                run.send(record)
-            run.finish(end)
+            self._follow(run)
         except Exception as error:
             _kill_service()
             _tear_down()
             if run is not None:
                 shutil.rmtree(run.directory, ignore_errors=True)
-            why = f" failed ({self._gave_up or _reason(error)}); offline"
             run = self._open("offline")
-            run.send(record)
-            self._announce(run, why)
-            while end is None:
-                end = self._receive(record)
-                run.send(record)
-            run.finish(end)
+            run.send(self._record)
+            self._announce(run, f" failed ({self._gave_up or _reason(error)}); offline")
+            self._follow(run)
 
-    def _receive(self, record: list[Row]) -> _End | None:
-        """Wait for new rows, which go to `record`, or for the end."""
-        item = self._queue.get()
-        if isinstance(item, _End):
-            return item
-        record.extend(item)
-        return None
+    def _follow(self, run: "_WandbRun") -> None:
+        """Send rows as they come, to the end."""
+        while self._end is None:
+            item = self._queue.get()
+            if isinstance(item, _End):
+                self._end = item
+            else:
+                self._record.extend(item)
+            run.send(self._record)
+        run.finish(self._end)
 
     def _open(self, mode: str) -> "_WandbRun":
         with _hooks_of_this_process():
@@ -277,13 +274,13 @@ def _mode() -> tuple[str, str]:
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         if not os.environ[name]:
             del os.environ[name]  # wandb does not take an empty variable for one that is not set
+    # Reports of wandb on itself, which hold up the process at its end where no server answers.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     named = os.environ.get("WANDB_MODE")
     if named not in (None, "online", "run", "offline", "dryrun", "disabled"):
         raise ValueError(f"$WANDB_MODE is {named!r}: choose from online, offline, disabled")
     import wandb
 
-    # wandb reports its own use over OpenTelemetry, which logs whatever does not work.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
     mode = wandb.setup(wandb.Settings(silent=True)).settings.mode
     source = f"$WANDB_MODE={named}" if named else "mode of your W&B settings"
     if mode == "disabled":

@@ -44,7 +44,12 @@ def train(config: Config) -> int:
         if directory.found is not None and directory.found.finished:
             log.info("already %s: nothing to do", directory.found.state)
         else:
-            _Run(config, directory, interruption).train()
+            run = _Run(config, directory, interruption)
+            try:
+                run.train()
+            except BaseException:
+                run.tracker.finish("failed", None)
+                raise
         _print_table(config, directory)
     status = directory.read_status()
     return interruption.exit_code if status and status.state == "interrupted" else 0
