@@ -36,14 +36,15 @@ def hydra_main(task: Callable[[Config], int]) -> int:
     codes = []
 
     def run(cfg: DictConfig) -> None:
-        codes.append(_guarded(lambda: task(resolve(cfg))))
+        codes.append(guarded(lambda: task(resolve(cfg))))
 
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)
-    codes.append(_guarded(lambda: main() or 0))
+    codes.append(guarded(lambda: main() or 0))
     return max(codes)
 
 
-def _guarded(action: Callable[[], int]) -> int:
+def guarded(action: Callable[[], int]) -> int:
+    """The exit code of `action`; what the user can mend is printed as an error instead."""
     try:
         return action()
     except (HydraException, ConfigError, YAMLError) as error:

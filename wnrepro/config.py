@@ -205,6 +205,11 @@ def training_size(config: Config) -> int:
     return available if config.data.train_size is None else config.data.train_size
 
 
+def cpu_threads(config: Config) -> int | None:
+    """Threads that a run computes with on a CPU; None for torch's choice."""
+    return config.threads or (1 if config.model.name == "mlp" else None)
+
+
 def _at_most(value: int | None, limit: int | None) -> int | None:
     given = [x for x in (value, limit) if x is not None]
     return min(given) if given else None

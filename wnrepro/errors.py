@@ -19,3 +19,7 @@ class ConfigError(WnreproError):
 
 class RunError(WnreproError):
     """A run cannot start or go on: its directory, its checkpoint or its device is in the way."""
+
+
+class RunHeld(RunError):
+    """Another live process has the run's directory."""

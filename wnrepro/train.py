@@ -12,6 +12,7 @@ too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a ch
 
 import functools
 import logging
+import signal
 import sys
 from contextlib import nullcontext
 from typing import Any
@@ -19,13 +20,14 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.command_line import hydra_main
-from wnrepro.config import Config, as_dict, as_yaml
+from wnrepro.command_line import guarded, hydra_main
+from wnrepro.config import Config, as_dict, as_yaml, cpu_threads
 from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
+from wnrepro.runs.status import Status
 
 # torch takes seconds to import, and printing or refusing a config shall take none: what needs it
 # is imported where it is used.
@@ -37,22 +39,32 @@ class Stopped(Exception):
     """Raised between two steps when a signal asks the run to stop."""
 
 
-def train(config: Config) -> int:
-    """Train one run, or go on with it; its exit code. Raises WnreproError."""
+def train(config: Config, *, progress: bool = False) -> Status:
+    """Train one run, or go on with it, and say how far it got; raises WnreproError.
+
+    progress: whether to show a bar, where stderr is a terminal.
+    """
     directory = RunDirectory(run_directory(as_dict(config)))
     with Interruption() as interruption, directory.claim():
         if directory.found is not None and directory.found.finished:
             log.info("already %s: nothing to do", directory.found.state)
-        else:
-            run = _Run(config, directory, interruption)
-            try:
-                run.train()
-            except BaseException:
-                run.tracker.finish("failed", None)
-                raise
-        _print_table(config, directory)
-    status = directory.read_status()
-    return interruption.exit_code if status and status.state == "interrupted" else 0
+            return directory.found
+        run = _Run(config, directory, interruption)
+        try:
+            run.train(progress)
+        except BaseException:
+            run.tracker.finish("failed", None)
+            raise
+        status = directory.read_status()
+        assert status is not None
+        return status
+
+
+def train_and_show(config: Config) -> int:
+    """Train one run, with a progress bar and a table at the end; its exit code."""
+    status = train(config, progress=True)
+    _print_table(config, status)
+    return 128 + signal.Signals[status.signal] if status.signal else 0
 
 
 class _Run:
@@ -88,20 +100,20 @@ class _Run:
         self.tracker = tracking.start(plain, directory.path, self.identity)
         self.tracker.mirror(self.metrics)
 
-    def train(self) -> None:
+    def train(self, progress: bool) -> None:
         """Train to the end, to divergence or to a signal; leave record, status and picture."""
         training, state = self.training, "done"
-        with self._progress() as progress, logging_redirect_tqdm():
+        with self._progress(progress) as bar, logging_redirect_tqdm():
 
             def after_step() -> None:
-                progress.update()
+                bar.update()
                 if self.interruption.requested is not None:
                     raise Stopped
 
             try:
                 for epoch in training.epochs(after_step):
-                    progress.update()
-                    progress.set_postfix_str(
+                    bar.update()
+                    bar.set_postfix_str(
                         f"epoch {epoch.epoch}/{self.config.epochs}, "
                         f"error {epoch.train_error_percent:.2f} % in training, "
                         f"{epoch.error_percent:.2f} % {training.dataset.evaluation_name}"
@@ -149,17 +161,17 @@ class _Run:
 
     def record(self, state: Any) -> None:
         """Bring the files that people read up to the checkpoint; the status last."""
-        signal = self.interruption.requested if state == "interrupted" else None
+        asked = self.interruption.requested if state == "interrupted" else None
         if self.metrics:
             self.directory.write_rows(self.metrics, self.timing)
         self.directory.write_status(
             state,
             self.training.epoch,
             self.config.epochs,
-            signal=None if signal is None else signal.name,
+            signal=None if asked is None else asked.name,
         )
 
-    def _progress(self) -> tqdm:
+    def _progress(self, shown: bool) -> tqdm:
         steps = self.training.steps_per_epoch
         return tqdm(
             total=steps * self.config.epochs,
@@ -167,7 +179,7 @@ class _Run:
             unit="step",
             leave=False,
             dynamic_ncols=True,
-            disable=None,  # where stderr is no terminal
+            disable=None if shown else True,  # None: where stderr is no terminal
         )
 
 
@@ -247,7 +259,7 @@ def _default_threads() -> int:
 
 def _threads(config: Config) -> int:
     default = _default_threads()  # asked before any run of this process changes it
-    return config.threads or (1 if config.model.name == "mlp" else default)
+    return cpu_threads(config) or default
 
 
 def _metrics_row(epoch: Any, evaluation: str) -> dict[str, Any]:
@@ -271,21 +283,20 @@ def _timing_row(epoch: Any) -> dict[str, Any]:
     return {key: getattr(epoch, key) for key in keys}
 
 
-def _print_table(config: Config, directory: RunDirectory) -> None:
-    status = directory.read_status()
-    assert status is not None
+def _print_table(config: Config, status: Status) -> None:
+    directory = run_directory(as_dict(config))
     lines = [("status", f"{status.state}, epoch {status.epoch} of {config.epochs}")]
-    if (directory.path / METRICS_FILE).exists():
-        last = read_rows(directory.path / METRICS_FILE)[-1]
+    if (directory / METRICS_FILE).exists():
+        last = read_rows(directory / METRICS_FILE)[-1]
         for key, value in last.items():
             if key.endswith("error_percent"):
                 name = key.removesuffix("_error_percent").replace("_", "-")
                 lines.append((f"{name} error", f"{value:.2f} %"))
-        timing = read_rows(directory.path / TIMING_FILE)
+        timing = read_rows(directory / TIMING_FILE)
         keys = ("train_time_sec", "evaluation_time_sec")
         seconds = sum(float(row[key] or 0) for row in timing for key in keys)
         lines.append(("time", f"{seconds:.1f} s for {len(timing)} epochs"))
-    lines.append(("run", str(directory.path)))
+    lines.append(("run", str(directory)))
     if status.state == "interrupted":
         lines.append(("next", "repeat the command: it goes on from here"))
     else:
@@ -308,8 +319,17 @@ def _next(config: Config) -> str:
 def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("wnrepro").setLevel(logging.INFO)
-    sys.exit(hydra_main(train))
+    arguments = sys.argv[1:]
+    overrides = [each for each in arguments if each not in ("-m", "--multirun")]
+    if len(overrides) < len(arguments) and not any(each.startswith("-") for each in overrides):
+        from wnrepro import sweep
+
+        sys.exit(guarded(lambda: sweep.run(overrides, train)))
+    sys.exit(hydra_main(train_and_show))
 
 
 if __name__ == "__main__":
-    main()
+    # The module under its own name, so that other processes can find what it defines.
+    from wnrepro import train as module
+
+    module.main()

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from wnrepro.errors import RunError
+from wnrepro.errors import RunError, RunHeld
 from wnrepro.replacement import remove_torn, replace_file
 from wnrepro.runs import manifest, rows, status
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Value
@@ -48,7 +48,8 @@ class RunDirectory:
         `running` when the block ends becomes `failed` with the error, or `interrupted`.
 
         Raises:
-            RunError: the directory cannot be written, or another live process holds it.
+            RunHeld: another live process holds it.
+            RunError: the directory cannot be written.
         """
         lock = self._lock()
         try:
@@ -128,7 +129,7 @@ class RunDirectory:
             lock = FileLock(self.path / LOCK_FILE, timeout=0)
             lock.acquire()
         except Timeout:
-            raise RunError(f"{self.path} is in use by {self._holder()}") from None
+            raise RunHeld(f"{self.path} is in use by {self._holder()}") from None
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunError(

@@ -1,0 +1,163 @@
+"""A sweep on this machine: as many runs side by side as it takes.
+
+One process per core with one thread each does about twice the steps per second of one process
+with four threads, for networks as small as the MLPs. The processes are kept for the whole sweep,
+so torch is imported once per process and not once per run.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any
+
+from wnrepro.config import Config, cpu_threads
+from wnrepro.launchers.job import Outcome, Train, outcome
+from wnrepro.runs.interruption import SIGNALS, Interruption
+
+Report = Callable[[int, Outcome], None]
+
+DEATHS_ALLOWED = 1
+"""How often a run may be under way when a process of the sweep dies; then it counts as failed."""
+
+POLL_SEC = 0.2
+
+
+def launch(
+    configs: Sequence[Config], settings: Mapping[str, Any], train: Train, report: Report
+) -> None:
+    """Train every config; `report(k, outcome)` as each of them ends.
+
+    settings: see conf/hydra/launcher/local.yaml. On SIGINT, SIGTERM or SIGUSR2 every run under
+    way writes its checkpoint, the others are `waiting`. A process that dies (killed, out of
+    memory) is replaced, and its run is taken up again from its checkpoint, once.
+    """
+    gpus = _gpus(configs)
+    places = settings["runs_at_once"] or _places(configs, gpus, settings["runs_per_gpu"])
+    left = dict(enumerate(configs))
+    deaths: Counter[int] = Counter()
+    with Interruption() as interruption:
+        while left:
+            begun = _run_pool(left, min(places, len(left)), gpus, train, report, interruption)
+            if not begun:
+                return
+            for k in begun:
+                deaths[k] += 1
+                if deaths[k] > DEATHS_ALLOWED:
+                    del left[k]
+                    report(k, Outcome("failed", "its process died twice (killed? out of memory?)"))
+
+
+def _run_pool(
+    left: dict[int, Config],
+    places: int,
+    gpus: Sequence[str],
+    train: Train,
+    report: Report,
+    interruption: Interruption,
+) -> list[int]:
+    """Train what is left in one pool of processes, taking out what ended.
+
+    Returns the runs that were under way when a process died, which ends the pool; else [].
+    """
+    context = multiprocessing.get_context("spawn")
+    slots = context.Queue()
+    for place in range(places):
+        slots.put(gpus[place % len(gpus)] if gpus else None)
+    pool = ProcessPoolExecutor(places, context, _start_worker, (slots, os.getpid()))
+    futures: dict[Future[Outcome], int] = {}
+    waiting = iter(list(left.items()))
+    asked = False
+    try:
+        with pool:
+            while True:
+                # No more are handed over than can run: whatever was handed over has begun.
+                while len(futures) < places and interruption.requested is None:
+                    k, config = next(waiting, (None, None))
+                    if k is None or config is None:
+                        break
+                    futures[pool.submit(partial(_work, train), config)] = k
+                if not futures:
+                    break
+                ended, _ = wait(futures, POLL_SEC, "FIRST_COMPLETED")
+                for future in ended:
+                    result = future.result()
+                    k = futures.pop(future)
+                    del left[k]
+                    report(k, result)
+                if interruption.requested is not None and not asked:
+                    asked = True
+                    _stop_workers()
+    except BrokenProcessPool:
+        return list(futures.values())
+    for k in list(left):
+        report(k, Outcome("waiting"))
+        del left[k]
+    return []
+
+
+def _stop_workers() -> None:
+    """Ask every process of the sweep to write its checkpoint and stop."""
+    for process in multiprocessing.active_children():
+        # Not SIGINT: the terminal may have sent that already, and a second one does not wait.
+        if process.pid is not None:
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def _start_worker(slots: Any, parent: int) -> None:
+    """What a process of the sweep does first: take its GPU, and end with its parent."""
+    gpu = slots.get()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if sys.platform == "linux":
+        # The kernel sends SIGTERM when the parent is gone: a checkpoint is written even if the
+        # sweep was killed. 1 is PR_SET_PDEATHSIG (linux/prctl.h).
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+    def between_runs(number: int, frame: object) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    # A run has handlers of its own; a process between two runs has nothing to save.
+    for number in SIGNALS:
+        signal.signal(number, between_runs)
+    between_runs(0, None)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+
+
+def _work(train: Train, config: Config) -> Outcome:
+    parent = os.getppid()
+    result = outcome(train, config)
+    if os.getppid() != parent:
+        os._exit(1)  # nobody is there to take the result or to give more work
+    return result
+
+
+def _gpus(configs: Sequence[Config]) -> list[str]:
+    """What CUDA_VISIBLE_DEVICES says for each GPU that the sweep may use."""
+    if all(config.device == "cpu" for config in configs):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    import torch  # slow, and not needed where there is no GPU
+
+    return [str(k) for k in range(torch.cuda.device_count())]
+
+
+def _places(configs: Sequence[Config], gpus: Sequence[str], runs_per_gpu: int) -> int:
+    if gpus:
+        return len(gpus) * runs_per_gpu
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    threads = max(cpu_threads(config) or cores for config in configs)
+    return max(1, cores // threads)

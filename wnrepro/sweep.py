@@ -1,0 +1,127 @@
+"""A sweep: many configs from one command line, all checked before the first runs.
+
+    python -m wnrepro.train -m +sweep=digits_arms
+
+What has finished is not run again, so repeating the command finishes the sweep.
+"""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import OmegaConf, open_dict
+from tqdm import tqdm
+
+from wnrepro.command_line import CONF
+from wnrepro.config import Config, as_dict, register_schema, resolve
+from wnrepro.errors import ConfigError
+from wnrepro.launchers import local, slurm
+from wnrepro.launchers.job import Outcome, Train
+from wnrepro.runs.identity import run_directory
+from wnrepro.runs.status import Status, read_status
+
+log = logging.getLogger(__name__)
+
+LAUNCHERS = {"local": local.launch, "slurm": slurm.launch}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a command line with -m asks for."""
+
+    configs: list[Config]
+    launcher: str
+    settings: dict[str, Any]
+
+
+def expand(overrides: Sequence[str]) -> Sweep:
+    """Every config of a sweep, composed and checked; raises ConfigError or Hydra's errors.
+
+    overrides: as on the command line, `norm=wn,plain seed=range(3)` included; those of
+    `hydra.sweeper.params` (conf/sweep/) come first.
+    """
+    register_schema()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        composer = GlobalHydra.instance().hydra
+        assert composer is not None
+        master = composer.compose_config("config", list(overrides), RunMode.MULTIRUN)
+        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+        parser = OverridesParser.create(config_loader=composer.config_loader)
+        parsed = parser.parse_overrides([*params, *master.hydra.overrides.task])
+        (runs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        configs = []
+        for run in runs:
+            cfg = composer.config_loader.load_sweep_config(master, run)
+            with open_dict(cfg):
+                del cfg["hydra"]
+            configs.append(resolve(cfg))
+        launcher = master.hydra.runtime.choices["hydra/launcher"]
+        settings = OmegaConf.to_container(
+            OmegaConf.create(
+                {"launcher": master.hydra.launcher, "runs": {"root": configs[0].runs.root}}
+            ),
+            resolve=True,
+        )
+    _refuse_twins(configs)
+    return Sweep(configs, launcher, settings["launcher"])
+
+
+def _refuse_twins(configs: Sequence[Config]) -> None:
+    """Two runs of one identity would wait for one another."""
+    seen = Counter(run_directory(as_dict(config)) for config in configs)
+    for directory, times in seen.items():
+        if times > 1:
+            raise ConfigError(f"the sweep has the run {directory} {times} times")
+
+
+def run(overrides: Sequence[str], train: Train) -> int:
+    """Run what is left of a sweep; its exit code: 0 if every run has finished, else 1."""
+    sweep = expand(overrides)
+    if sweep.launcher not in LAUNCHERS:
+        raise ConfigError(
+            f"hydra/launcher={sweep.launcher} is unknown; choose from {', '.join(LAUNCHERS)}"
+        )
+    before = [status_of(config) for config in sweep.configs]
+    left = [c for c, s in zip(sweep.configs, before, strict=True) if s is None or not s.finished]
+    log.info("%d runs, %d of them finished before", len(before), len(before) - len(left))
+    outcomes: dict[int, Outcome] = {}
+    with tqdm(total=len(left), unit="run", disable=None, dynamic_ncols=True) as progress:
+
+        def report(k: int, outcome: Outcome) -> None:
+            outcomes[k] = outcome
+            progress.update()
+            counts = Counter(each.state for each in outcomes.values())
+            progress.set_postfix_str(", ".join(f"{n} {state}" for state, n in counts.items()))
+            if progress.disable:
+                name = run_directory(as_dict(left[k]))
+                log.info("%d/%d %s: %s", len(outcomes), len(left), name, outcome.state)
+
+        if left:
+            LAUNCHERS[sweep.launcher](left, sweep.settings, train, report)
+    return _summary(left, outcomes, len(sweep.configs))
+
+
+def status_of(config: Config) -> Status | None:
+    """How far a run is; None if it was never begun."""
+    return read_status(run_directory(as_dict(config)))
+
+
+def _summary(left: Sequence[Config], outcomes: dict[int, Outcome], total: int) -> int:
+    counts = Counter(outcome.state for outcome in outcomes.values())
+    finished = total - len(left) + counts["done"] + counts["diverged"]
+    said = ", ".join(f"{n} {state}" for state, n in counts.items())
+    print(f"{finished} of {total} runs have finished" + (f"; now: {said}" if said else ""))
+    for k, outcome in sorted(outcomes.items()):
+        if outcome.state in ("failed", "held"):
+            print(f"  {outcome.state:<8} {run_directory(as_dict(left[k]))}: {outcome.error}")
+    if finished < total:
+        print("repeat the command to finish the rest", file=sys.stderr)
+    return 0 if finished == total else 1
