@@ -23,14 +23,14 @@ from tqdm import tqdm
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict, register_schema, resolve
 from wnrepro.errors import ConfigError
-from wnrepro.launchers import local, slurm
+from wnrepro.launchers import local
 from wnrepro.launchers.job import Outcome, Train
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.status import Status, read_status
 
 log = logging.getLogger(__name__)
 
-LAUNCHERS = {"local": local.launch, "slurm": slurm.launch}
+LAUNCHERS = {"local": local.launch}
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,10 @@ def expand(overrides: Sequence[str]) -> Sweep:
                 del cfg["hydra"]
             configs.append(resolve(cfg))
         launcher = master.hydra.runtime.choices["hydra/launcher"]
-        settings = OmegaConf.to_container(
-            OmegaConf.create(
-                {"launcher": master.hydra.launcher, "runs": {"root": configs[0].runs.root}}
-            ),
-            resolve=True,
-        )
+        settings = OmegaConf.to_container(master.hydra.launcher, resolve=True)
+    assert isinstance(settings, dict)
     _refuse_twins(configs)
-    return Sweep(configs, launcher, settings["launcher"])
+    return Sweep(configs, launcher, {str(key): value for key, value in settings.items()})
 
 
 def _refuse_twins(configs: Sequence[Config]) -> None:
