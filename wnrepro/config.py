@@ -169,6 +169,8 @@ def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
 
 def unknown_key(key: str) -> str:
     """One line about a key that the schema does not have."""
+    if key.startswith("hydra."):
+        return f"{key} is no key of Hydra's config"
     keys = list(schema_keys())
     parent = key.rpartition(".")[0]
     siblings = [k for k in keys if k.rpartition(".")[0] == parent]

@@ -73,6 +73,8 @@ class Training:
 
     def __post_init__(self) -> None:
         self._sums = Sums(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)  # a process may train many runs
 
     @property
     def device(self) -> torch.device:

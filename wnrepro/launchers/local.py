@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 from wnrepro.config import Config, cpu_threads
+from wnrepro.errors import ConfigError
 from wnrepro.launchers.job import Outcome, Train, outcome
 from wnrepro.runs.interruption import SIGNALS, Interruption
 
@@ -40,6 +41,10 @@ def launch(
     way writes its checkpoint, the others are `waiting`. A process that dies (killed, out of
     memory) is replaced, and its run is taken up again from its checkpoint, once.
     """
+    for key in ("runs_at_once", "runs_per_gpu"):
+        value = settings[key]
+        if not (value is None and key == "runs_at_once") and (type(value) is not int or value < 1):
+            raise ConfigError(f"hydra.launcher.{key}={value} must be a whole number from 1 on")
     gpus = _gpus(configs)
     places = settings["runs_at_once"] or _places(configs, gpus, settings["runs_per_gpu"])
     left = dict(enumerate(configs))
