@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from wnrepro.arms import PAPER_ARMS
-from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.identity import run_directory
-from wnrepro.sweep import expand
 
 GRID = ["norm=wn,plain", "seed=0,1,2", "tracker=none", "model.width=32", "epochs=25"]
 SWEEP = [sys.executable, "-m", "wnrepro.train", "-m", *GRID, "hydra.launcher.runs_at_once=2"]
@@ -189,15 +186,6 @@ def test_a_mistake_in_the_launchers_keys_is_one_line(tmp_path: Path, mistake: st
     assert f"hydra.launcher.{mistake.split('=')[0]}" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_sweep_file_composes() -> None:
-    expected = {"digits_arms": 25}
-    assert {path.stem for path in (CONF / "sweep").glob("*.yaml")} == set(expected)
-    for name, count in expected.items():
-        configs = expand([f"+sweep={name}"]).configs
-        assert len({run_directory(as_dict(config)) for config in configs}) == count
-        assert {config.norm.name for config in configs} == set(PAPER_ARMS)
 
 
 def test_two_sweeps_at_once_never_train_a_run_twice(

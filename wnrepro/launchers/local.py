@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -19,10 +20,12 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
-from wnrepro.config import Config, cpu_threads
+from wnrepro.config import Config, as_dict, cpu_threads
 from wnrepro.errors import ConfigError
 from wnrepro.launchers.job import Outcome, Train, outcome
+from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption
+from wnrepro.runs.status import read_status
 
 Report = Callable[[int, Outcome], None]
 
@@ -30,6 +33,9 @@ DEATHS_ALLOWED = 1
 """How often a run may be under way when a process of the sweep dies; then it counts as failed."""
 
 POLL_SEC = 0.2
+
+GRACE_SEC = 30.0
+"""How long runs may take to write a checkpoint after another's process died."""
 
 
 def launch(
@@ -55,6 +61,9 @@ def launch(
             if not begun:
                 return
             for k in begun:
+                status = read_status(run_directory(as_dict(left[k])))
+                if status is not None and status.state != "running":
+                    continue  # it ended in order, because of another's death
                 deaths[k] += 1
                 if deaths[k] > DEATHS_ALLOWED:
                     del left[k]
@@ -94,6 +103,8 @@ def _run_pool(
                     break
                 ended, _ = wait(futures, POLL_SEC, "FIRST_COMPLETED")
                 for future in ended:
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        _end_workers()
                     result = future.result()
                     k = futures.pop(future)
                     del left[k]
@@ -110,11 +121,26 @@ def _run_pool(
 
 
 def _stop_workers() -> None:
-    """Ask every process of the sweep to write its checkpoint and stop."""
+    """Ask every run under way to write its checkpoint and stop.
+
+    Not by SIGINT, which the terminal may have sent already: a second one does not wait.
+    """
+    _signal_workers(signal.SIGUSR2)
+
+
+def _end_workers() -> None:
+    """After a death: let the runs under way write their checkpoints, and end all processes."""
+    deadline = time.monotonic() + GRACE_SEC
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        _signal_workers(signal.SIGTERM)
+        time.sleep(POLL_SEC)
+    _signal_workers(signal.SIGKILL)
+
+
+def _signal_workers(number: signal.Signals) -> None:
     for process in multiprocessing.active_children():
-        # Not SIGINT: the terminal may have sent that already, and a second one does not wait.
         if process.pid is not None:
-            os.kill(process.pid, signal.SIGTERM)
+            os.kill(process.pid, number)
 
 
 def _start_worker(slots: Any, parent: int) -> None:
@@ -128,7 +154,7 @@ def _start_worker(slots: Any, parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
     def between_runs(number: int, frame: object) -> None:
-        if os.getppid() != parent:
+        if number == signal.SIGTERM or os.getppid() != parent:
             os._exit(1)
 
     # A run has handlers of its own; a process between two runs has nothing to save.
