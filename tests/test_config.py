@@ -40,6 +40,7 @@ MISTAKES = {
     "norm.name=plian": "norm.name=plian is unknown (did you mean plain?)",
     "+exp=cifar_nw": "exp=cifar_nw is unknown (did you mean cifar_wn?); choose from cifar_bn",
     "exp=cifar_wn": "write +exp=… instead of exp=…",
+    "+sweep=digits_arms": "add -m",
     "norm=wn,bn": "add -m",
     "epochs==3": "cannot read 'epochs==3': write overrides as key=value",
     "batch_size=0": "batch_size=0 is out of range: it must be from 1 to 1437",

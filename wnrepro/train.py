@@ -325,6 +325,9 @@ def main() -> None:
         from wnrepro import sweep
 
         sys.exit(guarded(lambda: sweep.run(overrides, train)))
+    if any(each.startswith("+sweep=") for each in overrides):
+        print("error: +sweep=… is a sweep of many runs: add -m", file=sys.stderr)
+        sys.exit(2)
     sys.exit(hydra_main(train_and_show))
 
 

@@ -1,0 +1,161 @@
+"""Every sweep file, expanded as the command does it: its grid is the one that it promises."""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+import pytest
+
+from wnrepro.arms import ARMS, PAPER_ARMS
+from wnrepro.command_line import CONF
+from wnrepro.config import Config, as_dict
+from wnrepro.runs.identity import identity
+from wnrepro.sweep import expand
+
+SWEEPS = {
+    "digits_arms": 25,
+    "mnist_arms": 25,
+    "mnist_init_ablation": 50,
+    "mnist_lr_robustness": 195,
+    "fashion_mnist_arms": 25,
+    "cifar_table1": 15,
+    "cifar_lr_selection": 20,
+    "cifar_small": 15,
+}
+"""Each with its number of runs. A sweep that is added is added here and checked below."""
+INIT_OF = {arm: "data_dependent" if ARMS[arm].takes_init else "none" for arm in PAPER_ARMS}
+
+
+@cache
+def configs(name: str) -> tuple[Config, ...]:
+    return tuple(expand([f"+sweep={name}"]).configs)
+
+
+def identities(name: str) -> set[str]:
+    return {identity(as_dict(config)) for config in configs(name)}
+
+
+def grid(name: str, *keys: str) -> list[tuple]:
+    """The values that the runs have at the dotted `keys`, sorted."""
+
+    def value(config: Config, key: str) -> object:
+        node: object = config
+        for part in key.split("."):
+            node = getattr(node, part)
+        return node
+
+    return sorted(tuple(value(config, key) for key in keys) for config in configs(name))
+
+
+def product(arms: Iterable[str], *others: Iterable) -> list[tuple]:
+    rows: list[tuple] = [(arm,) for arm in arms]
+    for values in others:
+        rows = [(*row, value) for row in rows for value in list(values)]
+    return sorted(rows)
+
+
+def test_these_are_all_sweeps() -> None:
+    assert {path.stem for path in (CONF / "sweep").glob("*.yaml")} == set(SWEEPS)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_the_header_says_what_a_sweep_is(name: str) -> None:
+    text = (CONF / "sweep" / f"{name}.yaml").read_text()
+    header = re.match(r"(?:#.*\n)+", text)
+    assert header is not None
+    assert f"# python -m wnrepro.train -m +sweep={name}\n" in header[0]
+    said = re.search(r"^# (\d+) runs: (.+)\.$", header[0], re.MULTILINE)
+    assert said is not None
+    factors = [int(number) for number in re.findall(r"(\d+) [a-z]", said[2])]
+    n_runs = 1
+    for factor in factors:
+        n_runs *= factor
+    assert int(said[1]) == n_runs == SWEEPS[name]
+    for part in ("Shows", "Cost", "Expect"):
+        assert re.search(rf"^# {part}\b.*: ", header[0], re.MULTILINE), part
+    assert re.search(r"\b(measured|computed)\b", header[0])
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_its_runs_are_all_different_and_as_many_as_it_says(name: str) -> None:
+    assert len(configs(name)) == len(identities(name)) == SWEEPS[name]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_it_is_the_whole_experiment(name: str) -> None:
+    """Nothing that makes a run smaller or of lower precision has slipped in."""
+    for config in configs(name):
+        assert config.scale.name == "full"
+        assert (config.data.train_size, config.data.evaluation_size) == (None, None)
+        assert config.precision == "float32"
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_runs_are_packed_one_per_core_unless_they_are_a_gpus(name: str) -> None:
+    expected = None if name in ("cifar_table1", "cifar_lr_selection") else 1
+    assert {config.threads for config in configs(name)} == {expected}
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist", "fashion_mnist"])
+def test_arms(data: str) -> None:
+    assert grid(f"{data}_arms", "norm.name", "seed") == product(PAPER_ARMS, range(5))
+    assert set(grid(f"{data}_arms", "data.name", "epochs", "optim.lr", "data.held_out")) == {
+        (data, 30 if data == "digits" else 20, 0.003, 0)
+    }
+    assert set(grid(f"{data}_arms", "norm.name", "init.name")) == set(INIT_OF.items())
+
+
+def test_init_ablation() -> None:
+    takers = [arm.id for arm in ARMS.values() if arm.takes_init]
+    assert "plain_frozen_scale" in takers
+    assert grid("mnist_init_ablation", "norm.name", "init.name", "seed") == product(
+        takers, ["data_dependent", "none"], range(5)
+    )
+    # What both have is trained once.
+    assert len(identities("mnist_init_ablation") & identities("mnist_arms")) == 20
+
+
+def test_lr_robustness() -> None:
+    rates = sorted({lr for (lr,) in grid("mnist_lr_robustness", "optim.lr")})
+    assert len(rates) >= 9
+    assert rates[-1] / rates[0] >= 1e5 * (1 - 1e-12)
+    ratios = [b / a for a, b in zip(rates, rates[1:], strict=False)]
+    assert all(3 * (1 - 1e-9) <= ratio <= 10 / 3 * (1 + 1e-9) for ratio in ratios), "even steps"
+    assert grid("mnist_lr_robustness", "norm.name", "optim.lr", "seed") == product(
+        PAPER_ARMS, rates, range(3)
+    )
+    assert set(grid("mnist_lr_robustness", "norm.name", "init.name")) == set(INIT_OF.items())
+    assert len(identities("mnist_lr_robustness") & identities("mnist_arms")) == 15
+
+
+def test_cifar_table1_is_the_papers_protocol() -> None:
+    assert grid("cifar_table1", "norm.name", "seed") == product(PAPER_ARMS, range(3))
+    keys = ("data.name", "model.width", "epochs", "batch_size", "data.held_out", "data.whiten")
+    assert set(grid("cifar_table1", *keys)) == {("cifar10", 96, 200, 100, 0, True)}
+    assert set(grid("cifar_table1", "norm.name", "optim.lr")) == {
+        (arm, 0.0003 if arm == "plain" else 0.003) for arm in PAPER_ARMS
+    }
+
+
+def test_cifar_lr_selection_does_not_see_the_test_set() -> None:
+    assert grid("cifar_lr_selection", "norm.name", "optim.lr", "seed") == product(
+        PAPER_ARMS, [0.0003, 0.001, 0.003, 0.01], [0]
+    )
+    keys = ("data.name", "model.width", "epochs", "data.held_out")
+    assert set(grid("cifar_lr_selection", *keys)) == {("cifar10", 96, 200, 5000)}
+
+
+def test_cifar_small() -> None:
+    assert grid("cifar_small", "norm.name", "seed") == product(PAPER_ARMS, range(3))
+    keys = ("data.name", "model.width", "epochs", "data.held_out", "data.whiten")
+    assert set(grid("cifar_small", *keys)) == {("cifar10", 24, 10, 0, True)}
+    assert set(grid("cifar_small", "norm.name", "optim.lr")) == set(
+        grid("cifar_table1", "norm.name", "optim.lr")
+    )
+
+
+def test_the_command_line_goes_before_the_file() -> None:
+    smaller = expand(["+sweep=cifar_small", "seed=7", "model.width=12", "threads=2"]).configs
+    assert [config.norm.name for config in smaller] == list(PAPER_ARMS)
+    assert {(c.seed, c.model.width, c.epochs, c.threads) for c in smaller} == {(7, 12, 10, 2)}
