@@ -1,5 +1,6 @@
 """Every sweep file, expanded as the command does it: its grid is the one that it promises."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -47,11 +48,8 @@ def grid(name: str, *keys: str) -> list[tuple]:
     return sorted(tuple(value(config, key) for key in keys) for config in configs(name))
 
 
-def product(arms: Iterable[str], *others: Iterable) -> list[tuple]:
-    rows: list[tuple] = [(arm,) for arm in arms]
-    for values in others:
-        rows = [(*row, value) for row in rows for value in list(values)]
-    return sorted(rows)
+def product(*values: Iterable) -> list[tuple]:
+    return sorted(itertools.product(*values))
 
 
 def test_these_are_all_sweeps() -> None:
@@ -120,7 +118,7 @@ def test_lr_robustness() -> None:
     rates = sorted({lr for (lr,) in grid("mnist_lr_robustness", "optim.lr")})
     assert len(rates) >= 9
     assert rates[-1] / rates[0] >= 1e5 * (1 - 1e-12)
-    ratios = [b / a for a, b in zip(rates, rates[1:], strict=False)]
+    ratios = [b / a for a, b in itertools.pairwise(rates)]
     assert all(3 * (1 - 1e-9) <= ratio <= 10 / 3 * (1 + 1e-9) for ratio in ratios), "even steps"
     assert grid("mnist_lr_robustness", "norm.name", "optim.lr", "seed") == product(
         PAPER_ARMS, rates, range(3)
