@@ -1,0 +1,469 @@
+"""Finished runs, gathered from any folders into tables small enough to be committed.
+
+    runs.csv         one row per run: settings, last epoch, time, hardware, commit, whole config
+    curves.csv.gz    one row per run and epoch
+    layers.csv.gz    one row per run, epoch and layer: means over its units of ‖v‖, |g|, ‖∇_v L‖
+
+A cell holds the number as the run recorded it, with all its digits. An empty cell is missing (or
+null in the config), `nan` a number that was not finite. Errors are in percent, times in seconds.
+
+A run enters once, by its identity, and then stays as it is; what is collected decides over what
+is found, and the order of folders decides nothing. Refused are
+
+- a run whose config does not have the identity in its manifest and its directory's name;
+- a run that is there already, or found twice, with other metrics: the same config and seed
+  computed by other code or on other hardware. Nobody but the user can say which one counts, and a
+  result of a GPU never gives way to one of a CPU;
+- a mixture of configs under one name: two runs that agree in their name and in all of `SETTINGS`
+  but the seed, and differ elsewhere, as in `model.dropout`. Whoever reads the table would take
+  them for seeds of one configuration. They are collected under another name, or not at all.
+"""
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import statistics
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from wnrepro.errors import RunError
+from wnrepro.replacement import replace_file
+from wnrepro.runs.identity import computed, differences, identity
+from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest
+from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
+from wnrepro.runs.status import STATUS_FILE, Status, read_status
+
+RUNS_FILE = "runs.csv"
+CURVES_FILE = "curves.csv.gz"
+LAYERS_FILE = "layers.csv.gz"
+DEFAULT_NAME = "main"
+
+SETTINGS = {
+    "data": "data.name",
+    "arm": "norm.name",
+    "init": "init.name",
+    "model": "model.name",
+    "width": "model.width",
+    "depth": "model.depth",
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+    "optimizer": "optim.name",
+    "learning_rate": "optim.lr",
+    "held_out": "data.held_out",
+    "train_size": "data.train_size",
+    "precision": "precision",
+    "seed": "seed",
+}
+"""Columns of `runs.csv` that show the config, with their dotted keys. They tell runs apart: what
+else differs, but for the seed, is a mixture."""
+
+METRICS = tuple(
+    f"{part}_{quantity}"
+    for part in ("train", "test", "held_out")
+    for quantity in ("loss", "error_percent")
+)
+"""In `runs.csv` those of the last epoch, never of the best."""
+
+RUNS_COLUMNS = (
+    *("identity", "name", *SETTINGS, "status", "epochs_done", *METRICS),
+    *("time_per_epoch_sec", "train_time_sec", "device", "cpu", "gpu", "threads", "torch"),
+    *("commit", "dirty", "resumptions", "date", "config"),
+)
+"""time_per_epoch_sec: median; train_time_sec: total; both without evaluation. date: when the run
+ended. Of a run that was resumed elsewhere, hardware, versions and commits are joined by " + "."""
+CURVES_COLUMNS = ("identity", "epoch", "learning_rate", *METRICS, "train_time_sec")
+LAYERS_COLUMNS = ("identity", "epoch", "layer", "v_norm", "g", "grad_norm")
+
+_RUN_NAME = re.compile(r"seed-?\d+-[0-9a-f]{10}")
+
+Cells = dict[str, str]
+"""Column to text; a missing value has no entry."""
+
+
+@dataclass(frozen=True)
+class CollectedRun:
+    """One finished run, as it stands in the tables. source: where it was found."""
+
+    source: str
+    row: Cells
+    curve: list[Cells]
+    layers: list[Cells]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return json.loads(self.row["config"])
+
+    @property
+    def on_gpu(self) -> bool:
+        return "cuda" in self.row.get("device", "")
+
+    @property
+    def metrics(self) -> list[Cells]:
+        """All that the config determines; the machine's times left out."""
+        curve = [{k: v for k, v in row.items() if k != "train_time_sec"} for row in self.curve]
+        return [*curve, *self.layers]
+
+
+@dataclass
+class Report:
+    """What one collecting did.
+
+    runs: all that is in the tables now, by identity. new, replaced: identities. known: how many
+    were there already. unfinished: directories, with how far they are. problems: one line for
+    each thing that was refused or could not be read.
+    """
+
+    runs: dict[str, CollectedRun]
+    new: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    known: int = 0
+    unfinished: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def collect(
+    folders: Iterable[Path], results: Path, *, name: str = DEFAULT_NAME, replace: bool = False
+) -> Report:
+    """Gather the finished runs below `folders` into the tables of the folder `results`.
+
+    Args:
+        folders: searched with all their subfolders.
+        results: created if need be; files whose content stays the same are not touched.
+        name: what new runs are collected under.
+        replace: let a run that is there already with other metrics give way to the one found.
+
+    Raises:
+        RunError: a folder holds no runs, or the tables cannot be read or written. What is wrong
+            with a single run stands in the report, and the others are collected.
+    """
+    report = Report(read_tables(results))
+    before = dict(report.runs)
+    found: dict[str, list[CollectedRun]] = defaultdict(list)
+    paths = {path.resolve(): path for folder in folders for path in find_runs(folder)}
+    for path in tqdm(sorted(paths.values()), unit="run", leave=False, disable=None):
+        try:
+            status = read_status(path)
+            if status is None or not status.finished:
+                report.unfinished.append(f"{path} ({_how_far(status)})")
+            else:
+                run = read_run(path, status, name)
+                found[run.row["identity"]].append(run)
+        except RunError as error:
+            report.problems.append(str(error))
+    for key in sorted(found):
+        _merge(key, found[key], report, replace)
+    _refuse_mixtures(report, before)
+    if report.runs != before:
+        write_tables(results, report.runs)
+    return report
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Every run directory in `folder`: one that has a run's name, or a run's files.
+
+    Raises:
+        RunError: there is no such folder, or no run in it.
+    """
+    found = []
+    for path, folders, files in os.walk(folder):
+        if _RUN_NAME.fullmatch(Path(path).name) or {STATUS_FILE, MANIFEST_FILE} & set(files):
+            found.append(Path(path))
+            folders.clear()  # what lies in a run, as W&B's files, is no run
+    if not found:
+        raise RunError(f"{folder} is no folder with runs: name one, as runs.root was")
+    return found
+
+
+def read_run(directory: Path, status: Status, name: str = DEFAULT_NAME) -> CollectedRun:
+    """The finished run in `directory`; raises RunError, naming the file, if it is not whole."""
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise RunError(f"{directory} has no {MANIFEST_FILE}: copy the whole directory again")
+    try:
+        config = computed(manifest["config"])
+        key = identity(config)
+        if not key == manifest["identity"] == directory.resolve().name.rpartition("-")[2]:
+            raise RunError(
+                f"{directory}: its config has the identity {key}, its {MANIFEST_FILE} says "
+                f"{manifest['identity']}; it is not the run that its name says"
+            )
+        metrics = _whole(directory / METRICS_FILE, status.epoch)
+        timing = _whole(directory / TIMING_FILE, status.epoch)
+        if status.state == "done" and status.epoch != config["epochs"]:
+            raise RunError(f"{directory} is done after {status.epoch} of {config['epochs']} epochs")
+        row = {
+            "identity": key,
+            "name": name,
+            **{column: _value(config, path) for column, path in SETTINGS.items()},
+            "status": status.state,
+            "epochs_done": status.epoch,
+            **{column: metrics[-1].get(column) for column in METRICS},
+            **_provenance(manifest, timing),
+            "date": status.updated,
+            "config": json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False),
+        }
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{directory} is no record of a run: {error!r}") from error
+    curve = [
+        _cells(
+            {"identity": key}
+            | {column: value for column, value in row.items() if "/" not in column}
+            | {"train_time_sec": times["train_time_sec"]}
+        )
+        for row, times in zip(metrics, timing, strict=True)
+    ]
+    layers = [
+        _cells({"identity": key, "epoch": row["epoch"], "layer": layer} | quantities)
+        for row in metrics
+        for layer, quantities in _by_layer(row).items()
+    ]
+    return CollectedRun(str(directory), _cells(row), curve, layers)
+
+
+def read_tables(results: Path) -> dict[str, CollectedRun]:
+    """What is collected in the folder `results`, by identity; nothing where there is no table.
+
+    Raises:
+        RunError: a table cannot be read, or they do not belong together.
+    """
+    path = results / RUNS_FILE
+    if not path.exists():
+        return {}
+    rows = {
+        file: _by_identity(_read_table(results / file), results / file)
+        for file in (RUNS_FILE, CURVES_FILE, LAYERS_FILE)
+    }
+    runs = {}
+    for key, found in rows[RUNS_FILE].items():
+        run = CollectedRun(
+            str(path), found[0], rows[CURVES_FILE].get(key, []), rows[LAYERS_FILE].get(key, [])
+        )
+        if len(found) > 1 or not _belongs_together(key, run):
+            raise RunError(
+                f"{path} is damaged at the run {key}, or does not belong to {CURVES_FILE}: "
+                "take them from version control again, or delete both and collect anew"
+            )
+        runs[key] = run
+    return runs
+
+
+def write_tables(results: Path, runs: Mapping[str, CollectedRun]) -> None:
+    """Write the tables, each whole or not at all; the same runs give the same bytes.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    ordered = sorted(runs.values(), key=_order)
+    results.mkdir(parents=True, exist_ok=True)
+    # runs.csv last: what the others have beyond it, as after a crash, counts for nothing.
+    _write_table(results / LAYERS_FILE, LAYERS_COLUMNS, [c for run in ordered for c in run.layers])
+    _write_table(results / CURVES_FILE, CURVES_COLUMNS, [c for run in ordered for c in run.curve])
+    _write_table(results / RUNS_FILE, RUNS_COLUMNS, [run.row for run in ordered])
+
+
+def _merge(key: str, copies: Sequence[CollectedRun], report: Report, replace: bool) -> None:
+    """Take a run that was found, perhaps more than once, into the report; or refuse it."""
+    distinct: list[CollectedRun] = []
+    # The order of folders must decide nothing: of equal copies the first that ended is taken.
+    for copy in sorted(copies, key=lambda run: (run.row["date"], sorted(run.row.items()))):
+        if all(copy.metrics != other.metrics for other in distinct):
+            distinct.append(copy)
+    there = report.runs.get(key)
+    others = [copy for copy in distinct if there is None or copy.metrics != there.metrics]
+    if len(others) > 1:
+        report.problems.append(
+            f"{others[0].source} and {others[1].source} are one run with different metrics "
+            f"({_first_difference(*others[:2])}): collect the folder of the one that counts"
+        )
+    elif there is None:
+        report.runs[key] = others[0]
+        report.new.append(key)
+    elif not others:
+        report.known += 1
+    elif there.on_gpu and not others[0].on_gpu:
+        report.problems.append(
+            f"{others[0].source} was run on a CPU and has other metrics than {there.source} has "
+            f"from a GPU for {key} ({_first_difference(there, others[0])}): the GPU's are kept"
+        )
+    elif replace:
+        report.runs[key] = others[0]
+        report.replaced.append(key)
+    else:
+        report.problems.append(
+            f"{others[0].source} has other metrics than {there.source} has for {key} "
+            f"({_first_difference(there, others[0])}): the old ones are kept; --replace takes these"
+        )
+
+
+def _refuse_mixtures(report: Report, before: Mapping[str, CollectedRun]) -> None:
+    """Take out new runs that would be taken for further seeds of a configuration they are not."""
+    groups: dict[tuple[str | None, ...], dict[str, list[str]]] = {}
+    shown = ["name", *(column for column in SETTINGS if column != "seed")]
+    for key, run in report.runs.items():
+        group = groups.setdefault(tuple(run.row.get(column) for column in shown), {})
+        seedless = {k: v for k, v in run.config.items() if k != "seed"}
+        group.setdefault(identity(seedless), []).append(key)
+    for configs in groups.values():
+        if len(configs) == 1:
+            continue
+        settled = [keys for keys in configs.values() if any(key in before for key in keys)]
+        refused = [key for keys in configs.values() if keys not in settled for key in keys]
+        if not refused:
+            continue
+        first = report.runs[refused[0]]
+        keys = settled[0] if settled else next(k for k in configs.values() if refused[0] not in k)
+        other = report.runs[keys[0]]
+        differing = "; ".join(
+            f"{path} is {old!r} there and {new!r} here"
+            for path, old, new in differences(other.config, first.config)
+            if path != "seed"
+        )
+        report.problems.append(
+            f"{first.source} and {other.source} (run {keys[0]}): a mixture of configs under the "
+            f"name {first.row['name']} ({differing}); {len(refused)} runs are left out: "
+            "collect each kind with a --name of its own"
+        )
+        for key in refused:
+            del report.runs[key]
+            report.new.remove(key)
+
+
+def _first_difference(one: CollectedRun, other: CollectedRun) -> str:
+    for left, right in zip(one.metrics, other.metrics, strict=False):
+        for column in sorted(left.keys() | right.keys()):
+            a, b = left.get(column, "missing"), right.get(column, "missing")
+            if a != b:
+                return f"{column} of epoch {left['epoch']} is {a} there and {b} here"
+    return f"{len(one.curve)} epochs there and {len(other.curve)} here"
+
+
+def _how_far(status: Status | None) -> str:
+    if status is None:
+        return "no status"
+    return f"{status.state}, epoch {status.epoch} of {status.epochs or '?'}"
+
+
+def _whole(path: Path, epochs: int) -> list[Row]:
+    """The rows of `path`, which must be those of epochs 1 to `epochs`."""
+    rows = read_rows(path)
+    if not rows or [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
+        raise RunError(f"{path} does not hold the epochs 1 to {epochs}: copy it again")
+    return rows
+
+
+def _provenance(manifest: Mapping[str, Any], timing: Sequence[Row]) -> dict[str, Any]:
+    """How long, on what and by which code; of all the occasions on which the run went on."""
+    occasions = [manifest, *manifest["resumed"]]
+    times = [float(row["train_time_sec"]) for row in timing if row["train_time_sec"] is not None]
+
+    def joined(path: str) -> str | None:
+        values = (_value(occasion, path) for occasion in occasions)
+        # A dictionary, as a set that keeps the order.
+        return " + ".join(dict.fromkeys(str(v) for v in values if v is not None)) or None
+
+    dirty = [_value(occasion, "dirty") for occasion in occasions]
+    return {
+        "time_per_epoch_sec": statistics.median(times) if times else None,
+        "train_time_sec": sum(times) if times else None,
+        "device": joined("device"),
+        "cpu": joined("hardware.cpu"),
+        "gpu": joined("hardware.gpu"),
+        "threads": joined("threads"),
+        "torch": joined("versions.torch"),
+        "commit": joined("commit"),
+        "dirty": None if None in dirty else any(dirty),
+        "resumptions": len(occasions) - 1,
+    }
+
+
+def _value(nested: Any, path: str) -> Any:
+    for key in path.split("."):
+        nested = nested.get(key) if isinstance(nested, Mapping) else None
+    return nested
+
+
+def _by_layer(row: Row) -> dict[str, Row]:
+    """The values of columns like `v_norm/hidden1`, by layer in the row's order."""
+    layers: dict[str, Row] = {}
+    for column, value in row.items():
+        quantity, slash, layer = column.partition("/")
+        if slash:
+            layers.setdefault(layer, {})[quantity] = value
+    return layers
+
+
+def _cells(values: Mapping[str, Any]) -> Cells:
+    """The values as text, a float with as many digits as it takes to read it back exactly."""
+    return {key: str(value) for key, value in values.items() if value is not None}
+
+
+def _order(run: CollectedRun) -> list[tuple[int, float, str]]:
+    """By settings, numbers as numbers, so that what belongs together stands together."""
+    return [_rank(run.row.get(column, "")) for column in ("name", *SETTINGS, "identity")]
+
+
+def _rank(cell: str) -> tuple[int, float, str]:
+    try:
+        return (1, float(cell), "")
+    except ValueError:
+        return (2 if cell else 0, 0.0, cell)
+
+
+def _by_identity(rows: Iterable[Cells], path: Path) -> dict[str, list[Cells]]:
+    found: dict[str, list[Cells]] = {}
+    for row in rows:
+        if "identity" not in row:
+            raise RunError(f"{path} has a row without identity; take it from version control again")
+        found.setdefault(row["identity"], []).append(row)
+    return found
+
+
+def _belongs_together(key: str, run: CollectedRun) -> bool:
+    """Whether the row's config has its identity, and the curve ends with the row's metrics."""
+    try:
+        known = identity(run.config) == key
+    except (LookupError, TypeError, ValueError):
+        return False
+    end = run.curve[-1] if run.curve else {}
+    shown = [run.row.get(column) for column in ("epochs_done", *METRICS)]
+    return known and shown == [end.get(column) for column in ("epoch", *METRICS)]
+
+
+def _read_table(path: Path) -> Iterator[Cells]:
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        columns = next(lines)
+        for cells in lines:
+            yield {k: v for k, v in zip(columns, cells, strict=True) if v}
+    except (OSError, EOFError, zlib.error, ValueError, StopIteration, csv.Error) as error:
+        raise RunError(
+            f"cannot read {path}: {error or 'it is empty'}; take it from version control again"
+        ) from error
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Cells]) -> None:
+    """Replace `path`; columns that only some version of the suite knows follow the known ones."""
+    further = sorted({key for row in rows for key in row} - set(columns))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*columns, *further], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    content = text.getvalue().encode()
+    if path.suffix == ".gz":
+        with_header = io.BytesIO()
+        # Neither the time nor the name of the file in its header.
+        with gzip.GzipFile("", "wb", 9, with_header, mtime=0) as file:
+            file.write(content)
+        content = with_header.getvalue()
+    replace_file(path, content)
