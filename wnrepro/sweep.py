@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,18 +19,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict, register_schema, resolve
 from wnrepro.errors import ConfigError
-from wnrepro.launchers import local
+from wnrepro.launchers import local, slurm
 from wnrepro.launchers.job import Outcome, Train
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.status import Status, read_status
 
 log = logging.getLogger(__name__)
 
-LAUNCHERS = {"local": local.launch}
+LAUNCHERS = {"local": local.launch, "slurm": slurm.launch}
 
 
 @dataclass(frozen=True)
@@ -88,21 +89,45 @@ def run(overrides: Sequence[str], train: Train) -> int:
     before = [status_of(config) for config in sweep.configs]
     left = [c for c, s in zip(sweep.configs, before, strict=True) if s is None or not s.finished]
     log.info("%d runs, %d of them finished before", len(before), len(before) - len(left))
-    outcomes: dict[int, Outcome] = {}
-    with tqdm(total=len(left), unit="run", disable=None, dynamic_ncols=True) as progress:
-
-        def report(k: int, outcome: Outcome) -> None:
-            outcomes[k] = outcome
-            progress.update()
-            counts = Counter(each.state for each in outcomes.values())
-            progress.set_postfix_str(", ".join(f"{n} {state}" for state, n in counts.items()))
-            if progress.disable:
-                name = run_directory(as_dict(left[k]))
-                log.info("%d/%d %s: %s", len(outcomes), len(left), name, outcome.state)
-
+    with _Progress(left) as progress, logging_redirect_tqdm():
         if left:
-            LAUNCHERS[sweep.launcher](left, sweep.settings, train, report)
-    return _summary(left, outcomes, len(sweep.configs))
+            LAUNCHERS[sweep.launcher](left, sweep.settings, train, progress)
+    return _summary(left, progress.outcomes, len(sweep.configs))
+
+
+class _Progress:
+    """One line for the whole sweep on a terminal; elsewhere one line per run that ended."""
+
+    def __init__(self, configs: Sequence[Config]) -> None:
+        self.configs = configs
+        self.outcomes: dict[int, Outcome] = {}
+        self._running = 0
+        # None: none where stderr is no terminal
+        self._bar = tqdm(total=len(configs), unit="run", disable=None, dynamic_ncols=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def running(self, count: int) -> None:
+        if count != self._running:
+            self._running = count
+            self._show()
+
+    def ended(self, k: int, outcome: Outcome) -> None:
+        self.outcomes[k] = outcome
+        self._bar.update()
+        self._show()
+        if self._bar.disable:
+            name = run_directory(as_dict(self.configs[k]))
+            log.info("%d/%d %s: %s", len(self.outcomes), len(self.configs), name, outcome.state)
+
+    def _show(self) -> None:
+        counts = Counter(each.state for each in self.outcomes.values())
+        said = [f"{self._running} running", *(f"{n} {state}" for state, n in counts.items())]
+        self._bar.set_postfix_str(", ".join(said))
 
 
 def status_of(config: Config) -> Status | None:

@@ -113,11 +113,14 @@ class _Run:
             try:
                 for epoch in training.epochs(after_step):
                     bar.update()
-                    bar.set_postfix_str(
+                    said = (
                         f"epoch {epoch.epoch}/{self.config.epochs}, "
                         f"error {epoch.train_error_percent:.2f} % in training, "
                         f"{epoch.error_percent:.2f} % {training.dataset.evaluation_name}"
                     )
+                    bar.set_postfix_str(said)
+                    if bar.disable:
+                        log.info(said)
                     self.metrics.append(_metrics_row(epoch, training.dataset.evaluation_name))
                     self.timing.append(_timing_row(epoch))
                     self.save()

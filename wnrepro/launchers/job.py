@@ -4,7 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from wnrepro.config import Config
 from wnrepro.errors import RunHeld, WnreproError
@@ -28,6 +28,16 @@ class Outcome:
     @property
     def finished(self) -> bool:
         return self.state in ("done", "diverged")
+
+
+class Progress(Protocol):
+    """Where a launcher says how its sweep goes."""
+
+    def running(self, count: int) -> None:
+        """So many runs are under way now."""
+
+    def ended(self, k: int, outcome: Outcome) -> None:
+        """The `k`-th run is over, for now at least; said once of each run."""
 
 
 def outcome(train: Train, config: Config) -> Outcome:

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -22,12 +22,10 @@ from typing import Any
 
 from wnrepro.config import Config, as_dict, cpu_threads
 from wnrepro.errors import ConfigError
-from wnrepro.launchers.job import Outcome, Train, outcome
+from wnrepro.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption
 from wnrepro.runs.status import read_status
-
-Report = Callable[[int, Outcome], None]
 
 DEATHS_ALLOWED = 1
 """How often a run may be under way when a process of the sweep dies; then it counts as failed."""
@@ -39,9 +37,9 @@ GRACE_SEC = 30.0
 
 
 def launch(
-    configs: Sequence[Config], settings: Mapping[str, Any], train: Train, report: Report
+    configs: Sequence[Config], settings: Mapping[str, Any], train: Train, progress: Progress
 ) -> None:
-    """Train every config; `report(k, outcome)` as each of them ends.
+    """Train every config.
 
     settings: see conf/hydra/launcher/local.yaml. On SIGINT, SIGTERM or SIGUSR2 every run under
     way writes its checkpoint, the others are `waiting`. A process that dies (killed, out of
@@ -57,7 +55,7 @@ def launch(
     deaths: Counter[int] = Counter()
     with Interruption() as interruption:
         while left:
-            begun = _run_pool(left, min(places, len(left)), gpus, train, report, interruption)
+            begun = _run_pool(left, min(places, len(left)), gpus, train, progress, interruption)
             if not begun:
                 return
             for k in begun:
@@ -67,7 +65,9 @@ def launch(
                 deaths[k] += 1
                 if deaths[k] > DEATHS_ALLOWED:
                     del left[k]
-                    report(k, Outcome("failed", "its process died twice (killed? out of memory?)"))
+                    progress.ended(
+                        k, Outcome("failed", "its process died twice (killed? out of memory?)")
+                    )
 
 
 def _run_pool(
@@ -75,7 +75,7 @@ def _run_pool(
     places: int,
     gpus: Sequence[str],
     train: Train,
-    report: Report,
+    progress: Progress,
     interruption: Interruption,
 ) -> list[int]:
     """Train what is left in one pool of processes, taking out what ended.
@@ -99,6 +99,7 @@ def _run_pool(
                     if k is None or config is None:
                         break
                     futures[pool.submit(partial(_work, train), config)] = k
+                progress.running(len(futures))
                 if not futures:
                     break
                 ended, _ = wait(futures, POLL_SEC, "FIRST_COMPLETED")
@@ -108,14 +109,14 @@ def _run_pool(
                     result = future.result()
                     k = futures.pop(future)
                     del left[k]
-                    report(k, result)
+                    progress.ended(k, result)
                 if interruption.requested is not None and not asked:
                     asked = True
                     _stop_workers()
     except BrokenProcessPool:
         return list(futures.values())
     for k in list(left):
-        report(k, Outcome("waiting"))
+        progress.ended(k, Outcome("waiting"))
         del left[k]
     return []
 
