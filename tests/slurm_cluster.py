@@ -26,8 +26,8 @@ SlurmdUser={user}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 AuthType=auth/munge
 CredType=cred/munge
-# cred_expire is also how long a task that is queued again has to wait; 120 s otherwise.
-AuthInfo=socket={state}/munge.sock,cred_expire=2
+# cred_expire (5 s at least) is also how long a task that is queued again waits; else 120 s.
+AuthInfo=socket={state}/munge.sock,cred_expire=5
 StateSaveLocation={state}/controller
 SlurmdSpoolDir={state}/node
 SlurmctldPidFile={state}/slurmctld.pid

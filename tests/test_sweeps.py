@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from wnrepro import sweep
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict
@@ -157,3 +158,19 @@ def test_the_command_line_goes_before_the_file() -> None:
     smaller = expand(["+sweep=cifar_small", "seed=7", "model.width=12", "threads=2"]).configs
     assert [config.norm.name for config in smaller] == list(PAPER_ARMS)
     assert {(c.seed, c.model.width, c.epochs, c.threads) for c in smaller} == {(7, 12, 10, 2)}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["+sweep=digits_arms", "optim.lr=0.001"],
+        ["+sweep=mnist_init_ablation", "seed=3,4"],
+        ["norm=wn,plain", "model.width=16,32", "data=digits,mnist", "epochs=1,2", "+exp=cifar_wn"],
+    ],
+)
+def test_each_run_is_what_hydra_composes_of_its_overrides(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = expand(overrides).configs
+    monkeypatch.setattr(sweep, "_is_choice", lambda override, loader: True)
+    assert shared == expand(overrides).configs
