@@ -113,6 +113,8 @@ def _refuse_twins(configs: Sequence[Config]) -> None:
 
 def run(overrides: Sequence[str], train: Train) -> int:
     """Run what is left of a sweep; its exit code: 0 if every run has finished, else 1."""
+    if not any(override.startswith("hydra/launcher=") for override in overrides):
+        local.prepare()
     sweep = expand(overrides)
     if sweep.launcher not in LAUNCHERS:
         raise ConfigError(

@@ -5,19 +5,21 @@ with four threads, for networks as small as the MLPs. The processes are kept for
 so torch is imported once per process and not once per run.
 """
 
-import ctypes
+import atexit
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import forkserver
 from typing import Any
 
 from wnrepro.config import Config, as_dict, cpu_threads
@@ -27,6 +29,12 @@ from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption
 from wnrepro.runs.status import read_status
 
+_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+_IMPORTED = [f"wnrepro.{name}" for name in ("data", "engine", "models", "optim", "tracking")]
+_IMPORTED += ["wnrepro.runs.checkpoint", "wnrepro.analysis.curves"]
+"""What a run needs: imported once and not once per process."""
+
 DEATHS_ALLOWED = 1
 """How often a run may be under way when a process of the sweep dies; then it counts as failed."""
 
@@ -34,6 +42,19 @@ POLL_SEC = 0.2
 
 GRACE_SEC = 30.0
 """How long runs may take to write a checkpoint after another's process died."""
+
+
+def prepare() -> None:
+    """Begin, in the background, to import what the processes need.
+
+    They are forked from a process that has done so, a second or two that the sweep else waits for.
+    """
+    if _START_METHOD == "forkserver":
+        # A Ctrl-C in the terminal reaches it too; it ends with this process.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        multiprocessing.set_forkserver_preload(_IMPORTED)
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
 
 
 def launch(
@@ -82,11 +103,11 @@ def _run_pool(
 
     Returns the runs that were under way when a process died, which ends the pool; else [].
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(_START_METHOD)
     slots = context.Queue()
     for place in range(places):
         slots.put(gpus[place % len(gpus)] if gpus else None)
-    pool = ProcessPoolExecutor(places, context, _start_worker, (slots, os.getpid()))
+    pool = ProcessPoolExecutor(places, context, _start_worker, (slots,))
     futures: dict[Future[Outcome], int] = {}
     waiting = iter(list(left.items()))
     asked = False
@@ -144,31 +165,36 @@ def _signal_workers(number: signal.Signals) -> None:
             os.kill(process.pid, number)
 
 
-def _start_worker(slots: Any, parent: int) -> None:
+def _start_worker(slots: Any) -> None:
     """What a process of the sweep does first: take its GPU, and end with its parent."""
     gpu = slots.get()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    if sys.platform == "linux":
-        # The kernel sends SIGTERM when the parent is gone: a checkpoint is written even if the
-        # sweep was killed. 1 is PR_SET_PDEATHSIG (linux/prctl.h).
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
     def between_runs(number: int, frame: object) -> None:
-        if number == signal.SIGTERM or os.getppid() != parent:
+        if number == signal.SIGTERM:
             os._exit(1)
 
     # A run has handlers of its own; a process between two runs has nothing to save.
     for number in SIGNALS:
         signal.signal(number, between_runs)
-    between_runs(0, None)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    atexit.register(os._exit, 0)  # taking down torch's modules takes half a second, for nothing
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
 
 
+def _end_with_parent() -> None:
+    """Have the run under way write its checkpoint even if the sweep was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _work(train: Train, config: Config) -> Outcome:
-    parent = os.getppid()
     result = outcome(train, config)
-    if os.getppid() != parent:
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
         os._exit(1)  # nobody is there to take the result or to give more work
     return result
 
