@@ -4,7 +4,7 @@
 
 Folders: runs, unless others are named; those of several machines, copied side by side, are found
 too. A run enters once; collecting again changes nothing. What is refused, and what the columns
-mean, is said in wnrepro/runs/collection.py. The exit status is 1 if something was refused or could
+mean, is said in wnrepro/runs/collection.py and tables.py. The exit status is 1 if something was refused or could
 not be read; everything else is collected then too.
 """
 
@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wnrepro.errors import RunError
-from wnrepro.runs.collection import DEFAULT_NAME, CollectedRun, Report, collect
+from wnrepro.runs.collection import DEFAULT_NAME, Report, collect
+from wnrepro.runs.tables import CollectedRun
 
 _NAMED = 5
 """Unfinished runs that are named; of the others the number is said."""

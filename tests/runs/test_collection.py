@@ -17,17 +17,10 @@ import pytest
 
 from scripts.collect import main
 from wnrepro.errors import RunError
-from wnrepro.runs.collection import (
-    CURVES_FILE,
-    LAYERS_FILE,
-    METRICS,
-    RUNS_FILE,
-    SETTINGS,
-    Report,
-    collect,
-)
+from wnrepro.runs.collection import Report, collect
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import read_rows
+from wnrepro.runs.tables import CURVES_FILE, LAYERS_FILE, METRICS, RUNS_FILE, SETTINGS
 from wnrepro.sweep import expand
 from wnrepro.train import train
 

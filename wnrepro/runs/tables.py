@@ -1,0 +1,193 @@
+"""Tables of finished runs, small enough to be committed.
+
+    runs.csv         one row per run: settings, last epoch, time, hardware, commit, whole config
+    curves.csv.gz    one row per run and epoch
+    layers.csv.gz    one row per run, epoch and layer: means over its units of ‖v‖, |g|, ‖∇_v L‖
+
+A cell holds the number as the run recorded it, with all its digits. An empty cell is missing (or
+null in the config), `nan` a number that was not finite. Errors are in percent, times in seconds.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wnrepro.errors import RunError
+from wnrepro.replacement import replace_file
+from wnrepro.runs.identity import identity
+
+RUNS_FILE = "runs.csv"
+CURVES_FILE = "curves.csv.gz"
+LAYERS_FILE = "layers.csv.gz"
+SETTINGS = {
+    "data": "data.name",
+    "arm": "norm.name",
+    "init": "init.name",
+    "model": "model.name",
+    "width": "model.width",
+    "depth": "model.depth",
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+    "optimizer": "optim.name",
+    "learning_rate": "optim.lr",
+    "held_out": "data.held_out",
+    "train_size": "data.train_size",
+    "precision": "precision",
+    "seed": "seed",
+}
+"""Columns of `runs.csv` that show the config, with their dotted keys. They tell runs apart: what
+else differs, but for the seed, is a mixture."""
+
+METRICS = tuple(
+    f"{part}_{quantity}"
+    for part in ("train", "test", "held_out")
+    for quantity in ("loss", "error_percent")
+)
+"""In `runs.csv` those of the last epoch, never of the best."""
+
+RUNS_COLUMNS = (
+    *("identity", "name", *SETTINGS, "status", "epochs_done", *METRICS),
+    *("time_per_epoch_sec", "train_time_sec", "device", "cpu", "gpu", "threads", "torch"),
+    *("commit", "dirty", "resumptions", "date", "config"),
+)
+"""time_per_epoch_sec: median; train_time_sec: total; both without evaluation. date: when the run
+ended. Of a run that was resumed elsewhere, hardware, versions and commits are joined by " + "."""
+CURVES_COLUMNS = ("identity", "epoch", "learning_rate", *METRICS, "train_time_sec")
+LAYERS_COLUMNS = ("identity", "epoch", "layer", "v_norm", "g", "grad_norm")
+
+Cells = dict[str, str]
+"""Column to text; a missing value has no entry."""
+
+
+@dataclass(frozen=True)
+class CollectedRun:
+    """One finished run, as it stands in the tables. source: where it was found."""
+
+    source: str
+    row: Cells
+    curve: list[Cells]
+    layers: list[Cells]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return json.loads(self.row["config"])
+
+    @property
+    def on_gpu(self) -> bool:
+        return "cuda" in self.row.get("device", "")
+
+    @property
+    def metrics(self) -> list[Cells]:
+        """All that the config determines; the machine's times left out."""
+        curve = [{k: v for k, v in row.items() if k != "train_time_sec"} for row in self.curve]
+        return [*curve, *self.layers]
+
+
+def read_tables(results: Path) -> dict[str, CollectedRun]:
+    """What is collected in the folder `results`, by identity; nothing where there is no table.
+
+    Raises:
+        RunError: a table cannot be read, or they do not belong together.
+    """
+    path = results / RUNS_FILE
+    if not path.exists():
+        return {}
+    rows = {
+        file: _by_identity(_read_table(results / file), results / file)
+        for file in (RUNS_FILE, CURVES_FILE, LAYERS_FILE)
+    }
+    runs = {}
+    for key, found in rows[RUNS_FILE].items():
+        run = CollectedRun(
+            str(path), found[0], rows[CURVES_FILE].get(key, []), rows[LAYERS_FILE].get(key, [])
+        )
+        if len(found) > 1 or not _belongs_together(key, run):
+            raise RunError(
+                f"{path} is damaged at the run {key}, or does not belong to {CURVES_FILE}: "
+                "take them from version control again, or delete both and collect anew"
+            )
+        runs[key] = run
+    return runs
+
+
+def write_tables(results: Path, runs: Mapping[str, CollectedRun]) -> None:
+    """Write the tables, each whole or not at all; the same runs give the same bytes.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    ordered = sorted(runs.values(), key=_order)
+    results.mkdir(parents=True, exist_ok=True)
+    # runs.csv last: what the others have beyond it, as after a crash, counts for nothing.
+    _write_table(results / LAYERS_FILE, LAYERS_COLUMNS, [c for run in ordered for c in run.layers])
+    _write_table(results / CURVES_FILE, CURVES_COLUMNS, [c for run in ordered for c in run.curve])
+    _write_table(results / RUNS_FILE, RUNS_COLUMNS, [run.row for run in ordered])
+
+
+def _order(run: CollectedRun) -> list[tuple[int, float, str]]:
+    """By settings, numbers as numbers, so that what belongs together stands together."""
+    return [_rank(run.row.get(column, "")) for column in ("name", *SETTINGS, "identity")]
+
+
+def _rank(cell: str) -> tuple[int, float, str]:
+    try:
+        return (1, float(cell), "")
+    except ValueError:
+        return (2 if cell else 0, 0.0, cell)
+
+
+def _by_identity(rows: Iterable[Cells], path: Path) -> dict[str, list[Cells]]:
+    found: dict[str, list[Cells]] = {}
+    for row in rows:
+        if "identity" not in row:
+            raise RunError(f"{path} has a row without identity; take it from version control again")
+        found.setdefault(row["identity"], []).append(row)
+    return found
+
+
+def _belongs_together(key: str, run: CollectedRun) -> bool:
+    """Whether the row's config has its identity, and the curve ends with the row's metrics."""
+    try:
+        known = identity(run.config) == key
+    except (LookupError, TypeError, ValueError):
+        return False
+    end = run.curve[-1] if run.curve else {}
+    shown = [run.row.get(column) for column in ("epochs_done", *METRICS)]
+    return known and shown == [end.get(column) for column in ("epoch", *METRICS)]
+
+
+def _read_table(path: Path) -> Iterator[Cells]:
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        columns = next(lines)
+        for cells in lines:
+            yield {k: v for k, v in zip(columns, cells, strict=True) if v}
+    except (OSError, EOFError, zlib.error, ValueError, StopIteration, csv.Error) as error:
+        raise RunError(
+            f"cannot read {path}: {error or 'it is empty'}; take it from version control again"
+        ) from error
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Cells]) -> None:
+    """Replace `path`; columns that only some version of the suite knows follow the known ones."""
+    further = sorted({key for row in rows for key in row} - set(columns))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*columns, *further], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    content = text.getvalue().encode()
+    if path.suffix == ".gz":
+        with_header = io.BytesIO()
+        # Neither the time nor the name of the file in its header.
+        with gzip.GzipFile("", "wb", 9, with_header, mtime=0) as file:
+            file.write(content)
+        content = with_header.getvalue()
+    replace_file(path, content)
