@@ -104,7 +104,7 @@ def launch(
                 "the cluster, or use hydra/launcher=local"
             )
     folder = Path(settings["submitit_folder"]).absolute()
-    queued = _queued_before(folder)
+    queued = queued_before(folder)
     tasks = {k: queued[_name(c)] for k, c in enumerate(configs) if _name(c) in queued}
     if tasks:
         log.info("SLURM: %d runs are queued already", len(tasks))
@@ -149,7 +149,7 @@ def _submit(
     return ids
 
 
-def _queued_before(folder: Path) -> dict[str, str]:
+def queued_before(folder: Path) -> dict[str, str]:
     """The task of each run that an earlier sweep has queued and that has not ended."""
     arrays = sorted(folder.glob("*_tasks.json"), key=lambda path: path.stat().st_mtime)
     queue = _queue() if arrays else {}

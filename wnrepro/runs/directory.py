@@ -68,6 +68,18 @@ class RunDirectory:
         finally:
             lock.release()
 
+    def held(self) -> bool:
+        """Whether a live process holds it; a status `running` alone may be a killed one's."""
+        if not (self.path / LOCK_FILE).exists():
+            return False
+        try:
+            with FileLock(self.path / LOCK_FILE, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False  # a copy that cannot be written to: nobody trains there
+
     def write_manifest(
         self,
         config: Mapping[str, Any],
@@ -126,8 +138,9 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # A lock of the kernel's: it ends with the process, so SIGKILL leaves none behind.
-            lock = FileLock(self.path / LOCK_FILE, timeout=0)
-            lock.acquire()
+            # Not at once: `held` holds it too, for an instant.
+            lock = FileLock(self.path / LOCK_FILE, timeout=0.2)
+            lock.acquire(poll_interval=0.02)
         except Timeout:
             raise RunHeld(f"{self.path} is in use by {self._holder()}") from None
         except OSError as error:

@@ -1,0 +1,137 @@
+"""What `python -m wnrepro.runs` says is what is there, and it changes nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wnrepro.config import Config, as_dict
+from wnrepro.runs.directory import RunDirectory
+from wnrepro.runs.identity import run_directory
+
+SMALL = ["epochs=4", "model.width=16", "tracker=none"]
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"wnrepro.{module}", *arguments]
+
+
+def ask(cwd: Path, *arguments: str, expect: int = 0) -> str:
+    before = snapshot(cwd)
+    result = subprocess.run(
+        command("runs", *arguments), cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == expect, result.stderr
+    assert "Traceback" not in result.stderr
+    assert snapshot(cwd) == before, "asking changes nothing"
+    return result.stdout + result.stderr
+
+
+def snapshot(cwd: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(cwd.rglob("*")) if path.is_file()}
+
+
+def line_of(said: str, run: str) -> list[str]:
+    (line,) = [line for line in said.splitlines() if run in line]
+    return line.split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seed 0 is done, 1 failed, 2 killed, 3 interrupted, 4 diverged."""
+    cwd = tmp_path_factory.mktemp("overview")
+    subprocess.run(command("train", "seed=0", *SMALL), cwd=cwd, check=True, capture_output=True)
+    for seed, number in ((2, signal.SIGKILL), (3, signal.SIGTERM)):
+        long = ["epochs=100000", *SMALL[1:], f"seed={seed}"]
+        process = subprocess.Popen(command("train", *long), cwd=cwd, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while not list(cwd.glob(f"runs/*/seed{seed}-*/metrics.csv")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.communicate()
+    failed = ["seed=1", "data=mnist", "data.root=nowhere", *SMALL]
+    subprocess.run(command("train", *failed), cwd=cwd, check=False, capture_output=True)
+    diverging = ["norm=plain", "seed=4", "optim.lr=1e30", *SMALL]
+    subprocess.run(command("train", *diverging), cwd=cwd, check=False, capture_output=True)
+    return cwd
+
+
+def test_every_run_is_shown_with_its_state(folder: Path) -> None:
+    said = ask(folder, "status")
+    assert line_of(said, "digits_wn/seed0")[0] == "done"
+    assert line_of(said, "digits_wn/seed2")[0] == "killed"
+    assert line_of(said, "digits_wn/seed3")[0] == "interrupted"
+    assert line_of(said, "digits_wn/seed3")[-1] == "SIGTERM"
+    assert line_of(said, "mnist_wn/seed1")[0] == "failed"
+    assert "no data set mnist" in said or "nowhere" in said
+    assert line_of(said, "digits_plain/seed4")[0] == "diverged"
+    assert "4/4" in line_of(said, "digits_wn/seed0")
+    assert said.splitlines()[-1].startswith("5 runs: 1 killed, 1 failed, 1 interrupted, 1 diverged")
+
+
+def test_the_error_shown_is_that_of_the_last_epoch(folder: Path) -> None:
+    (metrics,) = folder.glob("runs/digits_wn/seed0-*/metrics.csv")
+    header, *rows = metrics.read_text().splitlines()
+    column = header.split(",").index("test_error_percent")
+    last = float(rows[-1].split(",")[column])
+    assert f"{last:.2f}" in line_of(ask(folder, "status"), "digits_wn/seed0")
+
+
+def test_a_run_under_way_is_running_and_not_killed(
+    tmp_path: Path, compose: Callable[..., Config]
+) -> None:
+    path = tmp_path / run_directory(as_dict(compose("seed=7")))
+    with RunDirectory(path).claim():
+        said = ask(tmp_path, "status")
+        assert line_of(said, "seed7")[0] == "running"
+        assert f"process {os.getpid()}" in said
+    assert line_of(ask(tmp_path, "status"), "seed7")[0] == "interrupted"
+
+
+def test_the_plan_of_a_sweep_counts_what_is_left(folder: Path) -> None:
+    said = ask(folder, "plan", "norm=wn,mean_only_bn", "seed=0,5", *SMALL)
+    header, wn, other, total, cost, *_ = [line.split() for line in said.splitlines()]
+    assert header[-2:] == ["new", "done"]
+    assert wn == ["digits_wn", "2", "1", "1"]
+    assert other == ["digits_mean_only_bn", "2", "2"]
+    assert " ".join(total) == "4 runs, 1 of them finished, 3 to do"
+    assert cost[0] == "about"
+    assert " ".join(cost).endswith("2 of them taken as other arms")
+
+
+def test_the_cost_is_the_time_measured_for_the_epochs_that_are_left(folder: Path) -> None:
+    one, three = (
+        float(ask(folder, "plan", f"seed={seeds}", *SMALL).split("about ")[1].split()[0])
+        for seeds in ("8,9,10,11,12,13,14,15", ",".join(map(str, range(20, 44))))
+    )
+    assert three == pytest.approx(3 * one, abs=2)
+
+
+def test_a_cost_that_nobody_measured_is_not_made_up(folder: Path) -> None:
+    assert "cost: not known" in ask(folder, "plan", "+sweep=cifar_table1")
+
+
+def test_a_finished_sweep_has_nothing_to_do(folder: Path) -> None:
+    said = ask(folder, "plan", "seed=0", *SMALL)
+    assert said.splitlines()[-1] == "1 runs, 1 of them finished, 0 to do"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["status", "nosuch"], 1, "nosuch is no folder with runs"),
+        (["plan", "+sweep=digits_arm"], 2, "did you mean digits_arms?"),
+        (["plan", "norm=wn,bn"], 2, "norm=bn has no data-dependent init"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    printed = ask(tmp_path, *arguments, expect=code)
+    assert printed.startswith("error: ")
+    assert said in printed
+    assert printed.count("\n") == 1
