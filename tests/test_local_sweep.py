@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from wnrepro.config import Config, as_dict
+from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 GRID = ["norm=wn,plain", "seed=0,1,2", "tracker=none", "model.width=32", "epochs=25"]
 SWEEP = [sys.executable, "-m", "wnrepro.train", "-m", *GRID, "hydra.launcher.runs_at_once=2"]
@@ -57,13 +62,31 @@ def metrics(cwd: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """metrics.csv of each run of the sweep."""
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the sweep ran undisturbed."""
     cwd = tmp_path_factory.mktemp("undisturbed")
     result = sweep(cwd)
     assert result.returncode == 0, result.stderr
     assert "6 of 6 runs have finished" in result.stdout
-    return metrics(cwd)
+    return cwd
+
+
+@pytest.fixture(scope="module")
+def undisturbed(reference: Path) -> dict[str, bytes]:
+    """metrics.csv of each run of the sweep."""
+    return metrics(reference)
+
+
+def collected(cwd: Path) -> dict[str, pd.DataFrame]:
+    """The tables of the runs in `cwd`, but for the columns that the machine and the day decide."""
+    results = cwd / "results"
+    report = collect([cwd / "runs"], results)
+    assert not report.problems
+    assert not report.unfinished
+    tables = {path.name: pd.read_csv(path) for path in sorted(results.iterdir())}
+    assert len(tables) == 3
+    varying = ["time_per_epoch_sec", "train_time_sec", "resumptions", "date"]
+    return {name: table.drop(columns=varying, errors="ignore") for name, table in tables.items()}
 
 
 def test_a_run_is_the_same_alone_and_in_a_sweep(
@@ -78,7 +101,9 @@ def test_a_run_is_the_same_alone_and_in_a_sweep(
         assert undisturbed[name] == content
 
 
-def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_a_killed_sweep_goes_on_where_it_was(
+    tmp_path: Path, reference: Path, undisturbed: dict[str, bytes]
+) -> None:
     def finished() -> list[str]:
         return [name for name, status in states(tmp_path).items() if status["state"] == "done"]
 
@@ -95,6 +120,8 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[s
     assert {name: after[name] for name in before} == before, "what was done is not done again"
     assert metrics(tmp_path) == undisturbed
     assert "6 of 6 runs have finished" in sweep(tmp_path).stdout
+    for name, table in collected(tmp_path).items():
+        pd.testing.assert_frame_equal(table, collected(reference)[name])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -201,3 +228,24 @@ def test_two_sweeps_at_once_never_train_a_run_twice(
             "resumed" not in json.loads(path.read_text())
             or not json.loads(path.read_text())["resumed"]
         ), "a run that was held elsewhere was taken up"
+
+
+def test_a_file_that_is_edited_in_mid_sweep_changes_nothing(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    checkout = tmp_path / "checkout"
+    for part in ("conf", "wnrepro"):
+        shutil.copytree(CHECKOUT / part, checkout / part)
+    process = subprocess.Popen(
+        [*SWEEP, f"runs.root={tmp_path}/runs"],
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: any(s["epoch"] > 0 for s in states(tmp_path).values()))
+    for path in (checkout / "conf").rglob("*.yaml"):
+        path.write_text("no: [config")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert metrics(tmp_path) == undisturbed

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 from tests import slurm_cluster
 
-RUN = ["tracker=none", "model.width=32", "epochs=120"]
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+RUN = ["tracker=none", "model.width=32", "epochs=80"]
 GRID = ["norm=wn,plain", "seed=0,1", *RUN]
 SLURM = [
     "hydra/launcher=slurm",
@@ -201,17 +204,41 @@ def test_a_cancelled_array_is_interrupted_not_failed(tmp_path: Path, cluster: En
     assert "repeat the command" in stderr
 
 
-def test_a_failing_run_is_listed_with_its_error(
+def test_a_failing_run_is_listed_and_a_cluster_can_have_a_file_of_its_own(
     tmp_path: Path, cluster: Env, undisturbed: dict[str, bytes]
 ) -> None:
-    blocked = tmp_path / "runs" / next(run for run in undisturbed if "plain/seed0" in run)
+    checkout = tmp_path / "checkout"
+    for part in ("conf", "wnrepro"):
+        shutil.copytree(CHECKOUT / part, checkout / part)
+    text = (checkout / "conf/hydra/launcher/slurm.yaml").read_text()
+    for line, mine in (
+        ("partition: null", "partition: spare"),
+        ("gpus_per_node: 1", "gpus_per_node: 0"),
+        ("mem_gb: 16", "mem_gb: 1"),
+        ("setup: null", "setup: [export SEEN_BY=the_task]"),
+    ):
+        assert f"\n{line}\n" in text
+        text = text.replace(f"\n{line}\n", f"\n{mine}\n")
+    (checkout / "conf/hydra/launcher/mycluster.yaml").write_text(text)
+    blocked = checkout / "runs" / next(run for run in undisturbed if "plain/seed0" in run)
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file stands where the run's directory should be")
-    code, stdout, _ = finish(start(tmp_path, cluster, "norm=wn,plain", "seed=0", *RUN))
-    assert code == 1
-    (line,) = [line for line in stdout.splitlines() if blocked.name in line]
+    result = subprocess.run(
+        command("norm=wn,plain", "seed=0", *RUN, "hydra/launcher=mycluster"),
+        cwd=checkout,
+        env=cluster,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1, result.stderr
+    assert "1 of 2 runs have finished" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if blocked.name in line]
     assert line.split()[0] == "failed"
     assert "cannot write the run directory" in line
+    (script,) = checkout.glob("runs/.slurm/*_submission.sh")
+    assert "--partition=spare" in script.read_text()
+    assert "export SEEN_BY=the_task" in script.read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import copy
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -28,13 +28,13 @@ from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict, register_schema, resolve
 from wnrepro.errors import ConfigError
 from wnrepro.launchers import local, slurm
-from wnrepro.launchers.job import Outcome, Train
+from wnrepro.launchers.job import Outcome, Progress, Train
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.status import Status, read_status
 
 log = logging.getLogger(__name__)
 
-LAUNCHERS = {"local": local.launch, "slurm": slurm.launch}
+Launch = Callable[[Sequence[Config], Mapping[str, Any], Train, Progress], None]
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,25 @@ def run(overrides: Sequence[str], train: Train) -> int:
     if not any(override.startswith("hydra/launcher=") for override in overrides):
         local.prepare()
     sweep = expand(overrides)
-    if sweep.launcher not in LAUNCHERS:
-        raise ConfigError(
-            f"hydra/launcher={sweep.launcher} is unknown; choose from {', '.join(LAUNCHERS)}"
-        )
+    launch = _launcher(sweep)
     before = [status_of(config) for config in sweep.configs]
     left = [c for c, s in zip(sweep.configs, before, strict=True) if s is None or not s.finished]
     log.info("%d runs, %d of them finished before", len(before), len(before) - len(left))
     with _Progress(left) as progress, logging_redirect_tqdm():
         if left:
-            LAUNCHERS[sweep.launcher](left, sweep.settings, train, progress)
+            launch(left, sweep.settings, train, progress)
     return _summary(left, progress.outcomes, len(sweep.configs))
+
+
+def _launcher(sweep: Sweep) -> Launch:
+    """By its settings and not its name, so that copies of slurm.yaml for other clusters work."""
+    if str(sweep.settings.get("_target_")).endswith(".SlurmLauncher"):
+        return slurm.launch
+    if "runs_at_once" in sweep.settings:
+        return local.launch
+    raise ConfigError(
+        f"hydra/launcher={sweep.launcher} does not work here: choose local, slurm or a copy of one"
+    )
 
 
 class _Progress:

@@ -324,7 +324,14 @@ def main() -> None:
     logging.getLogger("wnrepro").setLevel(logging.INFO)
     arguments = sys.argv[1:]
     overrides = [each for each in arguments if each not in ("-m", "--multirun")]
-    if len(overrides) < len(arguments) and not any(each.startswith("-") for each in overrides):
+    if len(overrides) < len(arguments):
+        if flags := [each for each in overrides if each.startswith("-")]:
+            print(
+                f"error: {flags[0]} does not go with -m: drop one of them; "
+                "`python -m wnrepro.runs plan …` shows what a sweep would run",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         from wnrepro import sweep
 
         sys.exit(guarded(lambda: sweep.run(overrides, train)))
