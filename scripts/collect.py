@@ -3,9 +3,9 @@
     python scripts/collect.py [FOLDER ...] [--results results] [--name main] [--replace]
 
 Folders: runs, unless others are named; those of several machines, copied side by side, are found
-too. A run enters once; collecting again changes nothing. What is refused, and what the columns
-mean, is said in wnrepro/runs/collection.py and tables.py. The exit status is 1 if something was refused or could
-not be read; everything else is collected then too.
+too. A run enters once; collecting again changes nothing. What is refused is said in
+wnrepro/runs/collection.py, what the columns mean in tables.py. The exit status is 1 if something
+was refused or could not be read; everything else is collected then too.
 """
 
 import argparse
