@@ -236,6 +236,8 @@ def test_a_failing_run_is_listed_and_a_cluster_can_have_a_file_of_its_own(
     (line,) = [line for line in result.stdout.splitlines() if blocked.name in line]
     assert line.split()[0] == "failed"
     assert "cannot write the run directory" in line
+    (log,) = checkout.glob("runs/.slurm/*_0_0_log.err")
+    assert "epoch 80/80, error" in log.read_text()
     (script,) = checkout.glob("runs/.slurm/*_submission.sh")
     assert "--partition=spare" in script.read_text()
     assert "export SEEN_BY=the_task" in script.read_text()

@@ -41,7 +41,6 @@ class Recorded:
         ("3,5", {"runs_per_gpu": 1}, "auto", {"3": 1, "5": 1}),
         ("3,5", {"runs_per_gpu": 2}, "cuda", {"3": 2, "5": 2}),
         ("3", {"runs_per_gpu": 1, "runs_at_once": 2}, "auto", {"3": 2}),
-        ("3,5", {"runs_at_once": 2}, "cpu", {"3,5": 2}),
     ],
 )
 def test_each_process_has_its_gpu(
@@ -65,3 +64,11 @@ def test_each_process_has_its_gpu(
     gpus = Counter(line.split()[1] for line in seen)
     assert gpus == expected, "one line per process"
     assert recorded.most == sum(expected.values())
+
+
+def test_runs_on_a_cpu_are_given_no_gpu(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert local._gpus([compose("device=cpu")]) == []
+    assert local._gpus([compose("device=cpu"), compose("device=auto")]) == ["3", "5"]

@@ -57,7 +57,7 @@ class Task:
         answer = _answer(environment.paths.folder, environment.job_id)
         answer.unlink(missing_ok=True)  # of an earlier attempt
         logging.basicConfig(format="%(message)s")
-        logging.getLogger("wnrepro").setLevel(logging.INFO)
+        logging.getLogger("wnrepro").setLevel(logging.DEBUG)  # a line per epoch
         result = outcome(self.train, config)
         if result.state == "interrupted":
             _give_way(result)
