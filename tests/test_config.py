@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from wnrepro import command_line
 from wnrepro.command_line import CONF
-from wnrepro.config import Config, as_dict, schema_keys
+from wnrepro.config import Config, as_dict, as_yaml, schema_keys
 from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import identity
 
@@ -47,6 +48,8 @@ MISTAKES = {
     "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
     "optim.lr=-0.1": "optim.lr=-0.1 is out of range",
     "norm=bn": "norm=bn has no data-dependent init: add init=none",
+    "optim=momentun": "optim=momentun is unknown (did you mean momentum?); choose from adadelta",
+    "optim.lr=${lr}": "optim.lr: Interpolation key 'lr' not found",
     "device=gpu": "device=gpu is unknown (did you mean cpu?); choose from auto, cpu, cuda",
 }
 
@@ -94,6 +97,9 @@ IMPOSSIBLE = {
     "optim.lr=inf": "optim.lr=inf",
     "optim.beta1=1": "optim.beta1=1",
     "optim.eps=-1e-8": "optim.eps=-1e-08",
+    "optim.name=adm": r"optim.name=adm is unknown \(did you mean adam\?\)",
+    "optim.gamma=0.9": "optim.gamma is no key of optim=adam; choose from optim.lr, optim.beta1",
+    "optim.beta2=null": "optim.beta2 has no value: optim=adam needs a number",
     "model.width=0": "model.width=0",
     "model.depth=-1": "model.depth=-1",
     "model.depth=null": "needs a number of hidden layers",
@@ -128,6 +134,49 @@ def test_impossible_combinations_are_refused(compose: Compose) -> None:
         compose("norm=mean_only_bn", "batch_size=1")
     with pytest.raises(ConfigError, match=r"data.evaluation_size=51 .* from 1 to 50"):
         compose("data.held_out=50", "data.evaluation_size=51")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            "optim=momentum optim.beta2=0.9",
+            "optim.beta2 is no key of optim=momentum; .* optim.lr, ",
+        ),
+        ("optim=sgd optim.gamma=0.9", "optim.gamma is no key of optim=sgd; choose from optim.lr$"),
+        (
+            "optim.name=adadelta",
+            "optim.beta1 is no key of optim=adadelta; .* optim.lr, optim.gamma",
+        ),
+        ("optim=momentum optim.gamma=1", "optim.gamma=1.0 is out of range"),
+        ("optim=adamax optim.eps=-1", "optim.eps=-1.0 is out of range"),
+    ],
+)
+def test_an_optimiser_has_its_own_keys_only(overrides: str, said: str, compose: Compose) -> None:
+    with pytest.raises(ConfigError, match=said):
+        compose(*overrides.split())
+
+
+def test_other_optimisers_leave_no_trace_in_a_run(compose: Compose) -> None:
+    """Neither in its record nor in its identity, which recorded runs have."""
+    config = compose("+exp=mnist_wn")
+    assert list(as_dict(config)["optim"]) == ["name", "lr", "beta1", "beta1_late", "beta2", "eps"]
+    assert identity(as_dict(config)) == "684ed71205"
+    momentum = compose("optim=momentum")
+    assert as_dict(momentum)["optim"] == {"name": "momentum", "lr": 0.01, "gamma": 0.9}
+    assert yaml.safe_load(as_yaml(momentum)) == as_dict(momentum)
+
+
+def test_a_file_may_give_a_value_to_each_pair_of_choices(compose: Compose) -> None:
+    table = "{adam: {wn: 0.1, bn: 0.2}, sgd: {wn: 0.3}}"
+    lr = "optim.lr='${entry:" + table + ",${optim.name},${norm.name}}'"
+    assert compose(lr).optim.lr == 0.1
+    assert compose(lr, "norm=bn", "init=none").optim.lr == 0.2
+    assert compose(lr, "optim=sgd").optim.lr == 0.3
+    with pytest.raises(
+        ConfigError, match=r"optim\.lr: .*no value for momentum, only for adam, sgd"
+    ):
+        compose(lr, "optim=momentum")
 
 
 def test_the_seed_is_any_integer_and_zero_is_one(compose: Compose) -> None:

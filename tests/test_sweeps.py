@@ -19,6 +19,8 @@ SWEEPS = {
     "mnist_arms": 25,
     "mnist_init_ablation": 50,
     "mnist_lr_robustness": 195,
+    "mnist_optimizers": 45,
+    "mnist_optimizers_lr": 165,
     "fashion_mnist_arms": 25,
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
@@ -126,6 +128,36 @@ def test_lr_robustness() -> None:
     )
     assert set(grid("mnist_lr_robustness", "norm.name", "init.name")) == set(INIT_OF.items())
     assert len(identities("mnist_lr_robustness") & identities("mnist_arms")) == 15
+
+
+OPTIMISERS = ["momentum", "averaged_momentum", "adadelta", "adam", "adamax"]
+OPTIMISER_ARMS = ["plain", "wn", "bn"]
+
+
+def test_optimizers_lr_does_not_see_the_test_set() -> None:
+    rates = sorted({lr for (lr,) in grid("mnist_optimizers_lr", "optim.lr")})
+    assert grid("mnist_optimizers_lr", "optim.name", "norm.name", "optim.lr", "seed") == product(
+        OPTIMISERS, OPTIMISER_ARMS, rates, [0]
+    )
+    keys = ("data.name", "epochs", "data.held_out")
+    assert set(grid("mnist_optimizers_lr", *keys)) == {("mnist", 5, 10000)}
+    assert set(grid("mnist_optimizers_lr", "norm.name", "init.name")) == {
+        (arm, INIT_OF[arm]) for arm in OPTIMISER_ARMS
+    }
+
+
+def test_optimizers_have_each_the_rate_that_was_chosen_for_the_arm() -> None:
+    assert grid("mnist_optimizers", "optim.name", "norm.name", "seed") == product(
+        OPTIMISERS, OPTIMISER_ARMS, range(3)
+    )
+    keys = ("data.name", "epochs", "data.held_out")
+    assert set(grid("mnist_optimizers", *keys)) == {("mnist", 20, 0)}
+    chosen = set(grid("mnist_optimizers", "optim.name", "norm.name", "optim.lr"))
+    assert len(chosen) == len(OPTIMISERS) * len(OPTIMISER_ARMS)
+    inside = sorted(set(grid("mnist_optimizers_lr", "optim.lr")))[1:-1]
+    assert {(lr,) for _, _, lr in chosen} <= set(inside), "a best rate at the edge is not the best"
+    assert {lr for name, arm, lr in chosen if (name, arm) == ("averaged_momentum", "bn")} == {3}
+    assert len(identities("mnist_optimizers") & identities("mnist_lr_robustness")) == 9
 
 
 def test_cifar_table1_is_the_papers_protocol() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
@@ -20,6 +21,15 @@ from wnrepro.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
+OPTIMISERS = {
+    "sgd": (),
+    "momentum": ("gamma",),
+    "averaged_momentum": ("gamma",),
+    "adadelta": ("gamma", "eps"),
+    "adam": ("beta1", "beta1_late", "beta2", "eps"),
+    "adamax": ("beta1", "beta1_late", "beta2", "eps"),
+}
+"""Each with its keys beside `name` and `lr`."""
 
 
 @dataclass
@@ -68,18 +78,22 @@ class InitConfig:
 
 @dataclass
 class OptimConfig:
+    """The keys of all optimisers; those that one has not (`OPTIMISERS`) are None."""
+
     name: str = MISSING
-    """adam: the paper's, with ε inside the root."""
+    """sgd, momentum, averaged_momentum, adadelta, adam (the paper's) or adamax."""
     lr: float = MISSING
     """Learning rate at the start."""
-    beta1: float = MISSING
+    beta1: float | None = None
     """Decay of the first moment before half time."""
-    beta1_late: float = MISSING
+    beta1_late: float | None = None
     """Decay of the first moment from half time."""
-    beta2: float = MISSING
-    """Decay of the second moment."""
-    eps: float = MISSING
-    """ε, inside the root."""
+    beta2: float | None = None
+    """Decay of the second moment; adamax: of the largest gradient."""
+    gamma: float | None = None
+    """Decay of momentum; adadelta: of the mean of squared gradients."""
+    eps: float | None = None
+    """ε, inside the root; adamax: beside the largest gradient."""
 
 
 @dataclass
@@ -140,13 +154,29 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra as `schema`, the first entry of conf/config.yaml."""
+    """Make the schema known to Hydra as `schema`, the first entry of conf/config.yaml.
+
+    And, for files that give a value to each pair of choices, the resolver `entry`: in
+    `${entry:{momentum: {plain: 0.1, wn: 0.3}},${optim.name},${norm.name}}` 0.3 for momentum and wn.
+    """
     ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("entry", _entry, replace=True)
+
+
+def _entry(table: Any, *choices: str) -> Any:
+    for choice in choices:
+        if choice not in table:
+            raise ConfigError(f"no value for {choice}, only for {', '.join(map(str, table))}")
+        table = table[choice]
+    return table
 
 
 def resolve(cfg: DictConfig) -> Config:
     """The typed config of one run: shrunk to its scale, checked; raises ConfigError."""
-    present, known = set(_keys(cfg)), set(schema_keys())
+    try:
+        present, known = set(_keys(cfg)), set(schema_keys())
+    except InterpolationResolutionError as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     for key in sorted(present - known):
         raise ConfigError(unknown_key(key))
     missing = sorted(OmegaConf.missing_keys(cfg) | (known - present))
@@ -192,13 +222,20 @@ def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The resolved config as nested dictionaries of plain values."""
-    return asdict(config)
+    """The resolved config as nested dictionaries of plain values.
+
+    Of an optimiser only the keys that it has: what another one has does not belong to the run, and
+    a new optimiser leaves the identities of all runs as they are.
+    """
+    plain = asdict(config)
+    kept = ("name", "lr", *OPTIMISERS[config.optim.name])
+    plain["optim"] = {key: plain["optim"][key] for key in kept}
+    return plain
 
 
 def as_yaml(config: Config) -> str:
     """The resolved config as YAML, as it stands in a run's config.yaml."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return OmegaConf.to_yaml(OmegaConf.create(as_dict(config)))
 
 
 def training_size(config: Config) -> int:
@@ -246,12 +283,11 @@ def _range(key: str, got: float | None, low: float, high: float = math.inf) -> N
 
 
 def _check(config: Config) -> None:
-    data, model, norm, optim = config.data, config.model, config.norm, config.optim
+    data, model, norm = config.data, config.model, config.norm
     _choice("data.name", data.name, tuple(CATALOGUE))
     _choice("model.name", model.name, ("mlp", "convpool_cnn_c"))
     _choice("norm.name", norm.name, tuple(ARMS))
     _choice("init.name", config.init.name, ("none", "data_dependent"))
-    _choice("optim.name", optim.name, ("adam",))
     _choice("schedule.name", config.schedule.name, ("half_time",))
     _choice("tracker.name", config.tracker.name, ("wandb", "none"))
     _choice("device", config.device, DEVICES)
@@ -272,14 +308,26 @@ def _check(config: Config) -> None:
     n_train = training_size(config)
     needs_two = norm.name in ("bn", "mean_only_bn", "wn_mean_only_bn")
     _range("batch_size", config.batch_size, 2 if needs_two else 1, n_train)
-    if not (0 < optim.lr < math.inf):
-        raise ConfigError(f"optim.lr={optim.lr} is out of range: it must be a number above 0")
-    for key in ("beta1", "beta1_late", "beta2"):
-        if not 0 <= getattr(optim, key) < 1:
-            raise ConfigError(f"optim.{key}={getattr(optim, key)} is out of range: 0 ≤ … < 1")
-    _range("optim.eps", optim.eps, 0)
+    _check_optim(config.optim)
     _check_model(config)
     _check_init(config, n_train)
+
+
+def _check_optim(optim: OptimConfig) -> None:
+    _choice("optim.name", optim.name, tuple(OPTIMISERS))
+    if not (0 < optim.lr < math.inf):
+        raise ConfigError(f"optim.lr={optim.lr} is out of range: it must be a number above 0")
+    keys = OPTIMISERS[optim.name]
+    for key in ("beta1", "beta1_late", "beta2", "gamma", "eps"):
+        value = getattr(optim, key)
+        if key not in keys and value is not None:
+            allowed = ", ".join(f"optim.{each}" for each in ("lr", *keys))
+            raise ConfigError(f"optim.{key} is no key of optim={optim.name}; choose from {allowed}")
+        if key in keys and value is None:
+            raise ConfigError(f"optim.{key} has no value: optim={optim.name} needs a number there")
+        if key != "eps" and value is not None and not 0 <= value < 1:
+            raise ConfigError(f"optim.{key}={value} is out of range: 0 ≤ … < 1")
+    _range("optim.eps", optim.eps, 0)
 
 
 def _check_model(config: Config) -> None:

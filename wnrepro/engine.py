@@ -55,9 +55,10 @@ class EpochMetrics:
 class Training:
     """One training run, at any moment between two steps.
 
-    model: maps images to logits; on the data set's device. optimizer: with "lr" and "betas" in
-    its groups, which the schedule sets at each epoch's start. autocast: the precision of forward
-    passes. `epoch` counts the epochs that are done, `step` the steps of the current one.
+    model: maps images to logits; on the data set's device. optimizer: with "lr" in its groups,
+    which the schedule sets at each epoch's start, and β1 too where they have "betas". autocast:
+    the precision of forward passes. `epoch` counts the epochs that are done, `step` the steps of
+    the current one.
     """
 
     model: nn.Module
@@ -112,7 +113,8 @@ class Training:
         learning_rate = self.schedule.learning_rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-            group["betas"] = (self.schedule.beta1_at(epoch), group["betas"][1])
+            if "betas" in group:
+                group["betas"] = (self.schedule.beta1_at(epoch), group["betas"][1])
         if self.step == 0:
             self.streams.start_epoch(epoch)
             self._sums = Sums(self.device)

@@ -119,8 +119,7 @@ class _Run:
                         f"{epoch.error_percent:.2f} % {training.dataset.evaluation_name}"
                     )
                     bar.set_postfix_str(said)
-                    if bar.disable:
-                        log.info(said)
+                    log.debug(said)
                     self.metrics.append(_metrics_row(epoch, training.dataset.evaluation_name))
                     self.timing.append(_timing_row(epoch))
                     self.save()
@@ -193,7 +192,7 @@ def _build(config: Config, device: Any) -> Any:
     from wnrepro.data import load
     from wnrepro.engine import Training
     from wnrepro.models import build
-    from wnrepro.optim import Adam, Schedule
+    from wnrepro.optim import build as build_optimizer
     from wnrepro.randomness import Streams
 
     torch.set_num_threads(_threads(config))
@@ -204,7 +203,7 @@ def _build(config: Config, device: Any) -> Any:
     autocast = nullcontext
     if config.precision == "bf16":
         autocast = functools.partial(torch.autocast, device.type, torch.bfloat16)
-    data, model, optim = config.data, config.model, config.optim
+    data, model = config.data, config.model
     dataset = load(
         data.name,
         root=data.root,
@@ -228,10 +227,9 @@ def _build(config: Config, device: Any) -> Any:
         streams=streams,
         **options,
     ).to(device, dtype)
-    optimizer = Adam(
-        network.parameters(), optim.lr, betas=(optim.beta1, optim.beta2), eps=optim.eps
+    optimizer, schedule = build_optimizer(
+        params=network.parameters(), epochs=config.epochs, **as_dict(config)["optim"]
     )
-    schedule = Schedule(config.epochs, optim.lr, optim.beta1, optim.beta1_late)
     return Training(network, optimizer, dataset, schedule, streams, config.batch_size, autocast)
 
 

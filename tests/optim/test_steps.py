@@ -1,0 +1,230 @@
+"""Every optimiser, step by step: its equation, and what all of them share."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from torch import Tensor
+
+from wnrepro import equations
+from wnrepro.optim import OPTIMISERS, Adadelta, Adam, Adamax, AveragedMomentum, Momentum
+from wnrepro.optim.foreach import ForeachOptimizer
+
+Settings = dict[str, Any]
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, Tensor, State, int, Settings], tuple[Tensor, ...]]
+
+
+def with_gamma(equation: Callable) -> Step:
+    def step(w: Tensor, grad: Tensor, state: State, t: int, s: Settings) -> tuple[Tensor, ...]:
+        others = {key: s[key] for key in ("gamma", "eps") if key in s}
+        return equation(w, grad, *state, lr=s["lr"], **others)
+
+    return step
+
+
+def with_betas(equation: Callable, *, counts: bool) -> Step:
+    def step(w: Tensor, grad: Tensor, state: State, t: int, s: Settings) -> tuple[Tensor, ...]:
+        beta1, beta2 = s["betas"]
+        number = (t,) if counts else ()
+        numbers = {"lr": s["lr"], "beta1": beta1, "beta2": beta2, "eps": s["eps"]}
+        return equation(w, grad, *state, *number, **numbers)
+
+    return step
+
+
+EQUATIONS: dict[type[ForeachOptimizer], Step] = {
+    Momentum: with_gamma(equations.momentum),
+    AveragedMomentum: with_gamma(equations.momentum_averaged),
+    Adadelta: with_gamma(equations.adadelta),
+    Adam: with_betas(equations.adam, counts=True),
+    Adamax: with_betas(equations.adamax, counts=False),
+}
+each_optimiser = pytest.mark.parametrize("optimiser", EQUATIONS)
+
+
+def test_these_are_all() -> None:
+    assert set(EQUATIONS) == {getattr(each, "func", each) for each in OPTIMISERS.values()}
+
+
+decays = st.floats(0, 0.999)
+settings_of_a_group = st.fixed_dictionaries(
+    {
+        "lr": st.floats(1e-5, 1.0),
+        "gamma": decays,
+        "betas": st.tuples(decays, decays),
+        "eps": st.sampled_from([1e-8, 1e-4, 1.0]),
+    }
+)
+shapes = st.lists(st.integers(1, 5), max_size=4)
+
+
+@each_optimiser
+@examples(max_examples=30)
+@given(
+    seed=st.integers(0, 2**31),
+    groups=st.lists(
+        st.tuples(settings_of_a_group, st.lists(shapes, min_size=1, max_size=3)),
+        min_size=2,
+        max_size=3,
+    ),
+    scale=st.sampled_from([1e-6, 1.0, 1e3]),
+    rates=st.lists(st.floats(0, 2), min_size=20, max_size=20),
+    late=decays,
+)
+def test_every_step_is_the_equation(
+    optimiser: type[ForeachOptimizer],
+    seed: int,
+    groups: list[tuple[Settings, list[list[int]]]],
+    scale: float,
+    rates: list[float],
+    late: float,
+) -> None:
+    """20 steps, several groups, every rate and decay changing, gradients missing now and then."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(shape: Any) -> Tensor:
+        return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    taken = optimiser([torch.zeros(1)]).defaults
+    param_groups = [
+        {
+            "params": [torch.nn.Parameter(draw(shape)) for shape in of_group],
+            **{key: value for key, value in settings.items() if key in taken},
+        }
+        for settings, of_group in groups
+    ]
+    optimizer = optimiser(param_groups)
+    expected = {
+        p: (p.detach().clone(), *(torch.zeros_like(p) for _ in optimiser.state_names))
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    done = dict.fromkeys(expected, 0)
+    for k, rate in enumerate(rates):
+        for group, (settings, _) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] = rate * settings["lr"]
+            if k == 10 and "gamma" in group:
+                group["gamma"] = late
+            if k == 10 and "betas" in group:
+                group["betas"] = (late, group["betas"][1])
+            for p in group["params"]:
+                p.grad = draw(p.shape)
+                if torch.rand((), generator=generator) < 0.2:
+                    p.grad = None
+                    continue
+                done[p] += 1
+                w, *state = expected[p]
+                expected[p] = EQUATIONS[optimiser](w, p.grad, tuple(state), done[p], group)
+        optimizer.step()
+        for p, (w, *state) in expected.items():
+            close(p.detach(), w)
+            for name, tensor in zip(optimiser.state_names, state, strict=True):
+                if done[p]:
+                    close(optimizer.state[p][name], tensor)
+
+
+def close(a: Tensor, b: Tensor) -> None:
+    """To 1e-12 of the tensor's largest element: single elements may cancel to nearly nothing."""
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * b.abs().max().item())
+
+
+@each_optimiser
+def test_parameters_without_a_gradient_are_left_alone_and_their_time_stands_still(
+    optimiser: type[ForeachOptimizer],
+) -> None:
+    a, b = (torch.nn.Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(2))
+    optimizer = optimiser([a, b])
+    for k in range(4):
+        a.grad = torch.ones_like(a)
+        b.grad = torch.ones_like(b) if k == 3 else None
+        assert torch.equal(b, torch.ones_like(b))
+        assert b not in optimizer.state
+        optimizer.step()
+    alone = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    alone.grad = torch.ones_like(alone)
+    optimiser([alone]).step()
+    assert torch.equal(b, alone)
+
+
+@each_optimiser
+def test_state_round_trip_goes_on_bit_for_bit(optimiser: type[ForeachOptimizer]) -> None:
+    def steps(optimizer: ForeachOptimizer, p: Tensor, seeds: range) -> None:
+        for seed in seeds:
+            p.grad = torch.randn(7, generator=torch.Generator().manual_seed(seed))
+            optimizer.step()
+
+    p = torch.nn.Parameter(torch.ones(7))
+    optimizer = optimiser([p], lr=0.07)
+    steps(optimizer, p, range(5))
+    q = torch.nn.Parameter(p.detach().clone())
+    other = optimiser([q])
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert set(optimizer.state[p]) == {"step", *optimiser.state_names}
+    steps(optimizer, p, range(5, 9))
+    steps(other, q, range(5, 9))
+    assert torch.equal(p, q)
+
+
+@each_optimiser
+def test_state_has_the_memory_format_and_type_of_its_parameter(
+    optimiser: type[ForeachOptimizer],
+) -> None:
+    images = torch.ones(2, 3, 4, 5, dtype=torch.bfloat16)
+    p = torch.nn.Parameter(images.to(memory_format=torch.channels_last))
+    p.grad = torch.ones_like(p)
+    optimizer = optimiser([p])
+    for _ in range(2):
+        optimizer.step()
+    for name in optimiser.state_names:
+        tensor = optimizer.state[p][name]
+        assert (tensor.stride(), tensor.dtype) == (p.stride(), p.dtype)
+    assert p.is_contiguous(memory_format=torch.channels_last)
+
+
+@each_optimiser
+def test_closure_and_groups(optimiser: type[ForeachOptimizer]) -> None:
+    p = torch.nn.Parameter(torch.tensor([2.0]))
+    still = torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = optimiser([{"params": [p]}, {"params": [still], "lr": 0.0}], lr=0.1)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (p**2 + still**2).sum()
+        loss.backward()
+        return loss
+
+    loss = optimizer.step(closure)
+    assert loss is not None
+    assert loss.item() == 8.0
+    assert p.item() < 2
+    assert still.item() == 2
+
+
+@each_optimiser
+def test_sparse_gradients_are_refused(optimiser: type[ForeachOptimizer]) -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3).to_sparse()
+    with pytest.raises(RuntimeError, match=f"{optimiser.__name__} takes dense gradients only"):
+        optimiser([p]).step()
+
+
+@each_optimiser
+def test_values_out_of_range_are_refused(optimiser: type[ForeachOptimizer]) -> None:
+    params = [torch.nn.Parameter(torch.ones(1))]
+    bad = {
+        "lr": (-1.0, float("nan")),
+        "betas": ((1.0, 0.9), (0.9, -0.1), (0.9, float("nan"))),
+        "gamma": (1.0, -0.1, float("nan")),
+        "eps": (-1e-8, float("nan")),
+    }
+    taken = optimiser(params).defaults
+    for key, values in bad.items():
+        for value in values if key in taken else ():
+            with pytest.raises(ValueError, match="must"):
+                optimiser(params, **{key: value})

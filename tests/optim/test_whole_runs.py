@@ -1,0 +1,84 @@
+"""Every optim=NAME, from the command line to the end of a run, interrupted and not."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from wnrepro import optim
+from wnrepro.command_line import CONF
+from wnrepro.config import OPTIMISERS, Config, as_dict
+from wnrepro.engine import Training
+from wnrepro.runs.rows import read_rows
+from wnrepro.train import train
+
+Compose = Callable[..., Config]
+SMALL = ["epochs=2", "model.width=32", "threads=1", "tracker=none"]
+PARAMETER = nn.Linear(1, 1).weight
+
+
+def metrics_of(root: Path) -> Path:
+    (path,) = root.glob("*/*/metrics.csv")
+    return path
+
+
+def test_there_is_a_file_and_a_class_for_each() -> None:
+    assert {path.stem for path in (CONF / "optim").glob("*.yaml")} == set(OPTIMISERS)
+    assert set(optim.OPTIMISERS) == set(OPTIMISERS)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_its_settings_reach_the_optimiser_and_the_schedule(name: str, compose: Compose) -> None:
+    settings = as_dict(compose(f"optim={name}"))["optim"]
+    optimizer, schedule = optim.build(params=[PARAMETER], epochs=10, **settings)
+    (group,) = optimizer.param_groups
+    assert group["lr"] == schedule.lr == settings["lr"]
+    assert group.get("eps") == settings.get("eps")
+    assert group.get("gamma") == (0 if name == "sgd" else settings.get("gamma"))
+    if "betas" in group:
+        assert group["betas"] == (settings["beta1"], settings["beta2"])
+        assert schedule.beta1_at(0) == settings["beta1"]
+        assert schedule.beta1_at(9) == settings["beta1_late"]
+
+
+def test_only_adams_beta1_changes_unless_told_otherwise(compose: Compose) -> None:
+    def late(*overrides: str) -> Any:
+        return compose(*overrides).optim.beta1_late
+
+    assert late("optim=adam") == 0.5
+    assert late("optim=adamax") == 0.9
+    assert late("optim=adamax", "optim.beta1=0.7") == 0.7
+    assert late("optim=adamax", "optim.beta1_late=0.5") == 0.5
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_it_trains_and_a_run_that_was_interrupted_ends_with_the_same_bytes(
+    name: str, compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-m", "wnrepro.train", f"optim={name}", *SMALL]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    undisturbed = metrics_of(tmp_path / "runs")
+    first, second = read_rows(undisturbed)
+    assert second["train_loss"] < first["train_loss"]
+    assert second["test_error_percent"] < 30
+
+    config = compose(f"optim={name}", *SMALL, f"runs.root={tmp_path}/interrupted")
+    step, left = Training._train_step, 40  # 28 steps per epoch: in the midst of the second
+
+    def then_stop(training: Training, *batch: Any) -> None:
+        nonlocal left
+        step(training, *batch)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Training, "_train_step", then_stop)
+    assert train(config).state == "interrupted"
+    assert train(config).state == "done"
+    assert metrics_of(tmp_path / "interrupted").read_bytes() == undisturbed.read_bytes()
