@@ -1,0 +1,29 @@
+"""The paper's arguments, each tested on its own: a claim, a measurement, a figure, a verdict.
+
+`python scripts/mechanisms.py` measures, judges and draws; the page is results/mechanisms/README.md.
+One module per experiment; what a module must have is in `wnrepro.mechanisms.experiment`.
+"""
+
+from importlib import import_module
+
+from wnrepro.mechanisms.experiment import Experiment
+
+NAMES: tuple[str, ...] = (
+    "norm_growth",
+    "stability",
+    # conditioning and whitening belong here
+    "init",
+    "l2",
+    # mean_noise belongs here
+)
+"""The experiments in the order of the page; each is a module of this package with that name."""
+
+
+def load(name: str) -> Experiment:
+    """The experiment that the module `name` declares. Raises KeyError for a name not in NAMES."""
+    if name not in NAMES:
+        raise KeyError(f"no experiment {name!r}; choose from {', '.join(NAMES)}")
+    experiment = import_module(f"{__name__}.{name}").EXPERIMENT
+    assert isinstance(experiment, Experiment)
+    assert experiment.name == name
+    return experiment

@@ -1,0 +1,78 @@
+"""How the figures look and how they are saved: the same data give the same bytes."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wnrepro.replacement import replace_file
+
+Colour = str | tuple[float, ...]
+
+WIDTH_INCHES = 7.0
+"""Twice the width of a column: fonts of 11 pt are 5 to 6 pt at half a page's width."""
+
+_STYLE = {
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "axes.titlesize": 11.5,
+    "axes.titlelocation": "left",
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 4.5,
+    # Names in an SVG are hashes; with a salt they are the same each time.
+    "svg.hashsalt": "wnrepro",
+}
+
+
+def panels(columns: int, height: float = 3.0, **options: object) -> tuple[Figure, list[Axes]]:
+    """A figure of one row of panels, WIDTH_INCHES wide; options as of `Figure.subplots`."""
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False, **options)  # type: ignore[arg-type]
+    return figure, list(axes[0])
+
+
+def label(axes: Axes, x: float, y: float, text: str, colour: Colour, **options: object) -> None:
+    """Name a line in its own colour beside a point of it, instead of a legend."""
+    given = {"textcoords": "offset points", "xytext": (5, 0), "va": "center", "fontsize": 10}
+    axes.annotate(text, xy=(x, y), color=colour, **(given | options))  # type: ignore[arg-type]
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> None:
+    """Name several lines at their ends (x, y, text, colour), moved apart where they would overlap.
+
+    To be called when the axes have their limits and scales.
+    """
+    top, gap = -float("inf"), 11.0  # points
+    axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]
+    scale = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+    for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
+        place = float(axes.transData.transform((x, y))[1]) * scale
+        top = max(place, top + gap)
+        label(axes, x, y, text, colour, xytext=(5, top - place))
+
+
+def save(draw: Callable[[], Figure], stem: Path) -> None:
+    """`<stem>.png` and `<stem>.svg` of the figure that `draw` makes, in the style above.
+
+    The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
+    """
+    with style.context(["default", _STYLE]):
+        figure = draw()
+        for form, options in (
+            ("png", {"dpi": 200, "metadata": {"Software": None}}),
+            ("svg", {"metadata": {"Date": None, "Creator": None}}),
+        ):
+            image = io.BytesIO()
+            figure.savefig(image, format=form, **options)
+            replace_file(stem.with_suffix(f".{form}"), image.getbuffer())

@@ -1,0 +1,112 @@
+"""Doing an experiment piece by piece, so that a command that was killed goes on.
+
+A piece leaves `<work>/<experiment>/<hash>.json` in one step. The hash is of all that its numbers
+depend on by declaration: the experiment's name and version and the part.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wnrepro.errors import RunError
+from wnrepro.mechanisms import load
+from wnrepro.mechanisms.experiment import Experiment, Part
+from wnrepro.replacement import replace_file
+
+Provenance = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One part of an experiment and the file it leaves."""
+
+    experiment: str
+    part: Part
+    path: Path
+
+    @property
+    def done(self) -> bool:
+        return self.path.exists()
+
+    def read(self) -> dict[str, Any]:
+        """`tables`, `seconds` and `provenance` as they were written. Raises RunError."""
+        try:
+            record = json.loads(self.path.read_bytes())
+            if record["part"] != dict(self.part):
+                raise ValueError("it is of another part")
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{self.path} is not a measured piece ({error}); delete it") from error
+        return record
+
+
+def pieces(experiment: Experiment, smoke: bool, work: Path) -> list[Piece]:
+    """All pieces of an experiment, in the order of its parts. Raises ValueError for a double."""
+    found = [
+        Piece(experiment.name, part, work / experiment.name / f"{identity(experiment, part)}.json")
+        for part in experiment.parts(smoke)
+    ]
+    if len({piece.path for piece in found}) < len(found):
+        raise ValueError(f"{experiment.name} has the same part twice")
+    return found
+
+
+def identity(experiment: Experiment, part: Part) -> str:
+    text = json.dumps([experiment.name, experiment.version, dict(part)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run(
+    todo: Sequence[Piece], jobs: int, provenance: Provenance
+) -> Iterator[tuple[Piece, str | None]]:
+    """Measure pieces in `jobs` processes of one thread; each as it is done, with its error.
+
+    A piece that fails stops no other. Closing the iterator leaves the rest undone.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they import torch
+    # Not forked: torch's threads do not survive that.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _one_thread) as pool:
+        waiting: dict[Future, Piece] = {
+            pool.submit(_measure, piece, provenance): piece for piece in todo
+        }
+        try:
+            while waiting:
+                finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    piece = waiting.pop(future)
+                    error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise RunError(
+                            "a measuring process died (out of memory?); the same command goes on"
+                        ) from error
+                    yield piece, None if error is None else f"{type(error).__name__}: {error}"
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _measure(piece: Piece, provenance: Provenance) -> None:
+    start = time.perf_counter()
+    tables = load(piece.experiment).measure(piece.part)
+    record = {
+        "experiment": piece.experiment,
+        "part": dict(piece.part),
+        "seconds": round(time.perf_counter() - start, 3),
+        "provenance": dict(provenance),
+        "tables": {name: [dict(row) for row in rows] for name, rows in tables.items()},
+    }
+    piece.path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(piece.path, json.dumps(record, ensure_ascii=False))

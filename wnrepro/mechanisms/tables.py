@@ -1,0 +1,108 @@
+"""The CSV files of an experiment, written from its pieces and read back."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wnrepro.errors import RunError
+from wnrepro.mechanisms.experiment import Data, Experiment, Row
+from wnrepro.mechanisms.pieces import Piece
+from wnrepro.replacement import replace_file
+
+PROVENANCE_FILE = "provenance.json"
+
+
+def collect(experiment: Experiment, pieces: Sequence[Piece], results: Path) -> None:
+    """Write an experiment's tables and where they come from; older ones are replaced.
+
+    Raises RunError if a piece cannot be read and ValueError for a table of a foreign name.
+    """
+    name = experiment.name
+    records = [piece.read() for piece in pieces]
+    tables: dict[str, list[Row]] = {}
+    for record in records:
+        for table, rows in record["tables"].items():
+            if table != name and not table.startswith(f"{name}_"):
+                raise ValueError(f"a table of {name} cannot be called {table}")
+            tables.setdefault(table, []).extend(rows)
+    results.mkdir(parents=True, exist_ok=True)
+    for stale in set(_files(name, results)) - {results / f"{table}.csv" for table in tables}:
+        stale.unlink()
+    for table, rows in tables.items():
+        replace_file(results / f"{table}.csv", as_csv(rows))
+    _write_provenance(experiment, records, results)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Columns in order of first appearance; None and a lacking column are empty cells.
+
+    A float has as many digits as it takes to read it back exactly.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = (row.get(column) for column in columns)
+        writer.writerow(
+            "" if value is None else float.__repr__(value) if isinstance(value, float) else value
+            for value in values
+        )
+    return text.getvalue()
+
+
+def read(name: str, results: Path) -> Data:
+    """The tables of experiment `name`. Raises RunError if there are none or one is broken."""
+    files = _files(name, results)
+    if not files:
+        raise RunError(f"{results} holds no {name}.csv: run scripts/mechanisms.py {name} first")
+    try:
+        return {path.stem: pd.read_csv(path) for path in files}
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read the tables of {name} in {results}: {error}") from error
+
+
+def exists(experiment: Experiment, results: Path) -> bool:
+    """Whether there are tables of this version of the experiment."""
+    version = provenance(experiment.name, results).get("version")
+    return bool(_files(experiment.name, results)) and version == experiment.version
+
+
+def provenance(name: str, results: Path) -> dict[str, Any]:
+    """What is recorded of where the tables come from; empty if nothing is."""
+    return _read_provenance(results).get(name, {})
+
+
+def _files(name: str, results: Path) -> list[Path]:
+    return sorted({*results.glob(f"{name}.csv"), *results.glob(f"{name}_*.csv")})
+
+
+def _write_provenance(
+    experiment: Experiment, records: Sequence[Mapping[str, Any]], results: Path
+) -> None:
+    """How many pieces each combination of commit, versions and machine measured."""
+    sources = Counter(json.dumps(record["provenance"], sort_keys=True) for record in records)
+    everything = _read_provenance(results)
+    everything[experiment.name] = {
+        "version": experiment.version,
+        "pieces": len(records),
+        "core_seconds": round(sum(record["seconds"] for record in records)),
+        "sources": [{**json.loads(text), "pieces": n} for text, n in sorted(sources.items())],
+    }
+    text = json.dumps(everything, indent=1, ensure_ascii=False, sort_keys=True)
+    replace_file(results / PROVENANCE_FILE, text + "\n")
+
+
+def _read_provenance(results: Path) -> dict[str, Any]:
+    try:
+        return json.loads((results / PROVENANCE_FILE).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{results / PROVENANCE_FILE} cannot be read: {error}") from error
