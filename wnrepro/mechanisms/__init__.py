@@ -11,10 +11,10 @@ from wnrepro.mechanisms.experiment import Experiment
 NAMES: tuple[str, ...] = (
     "norm_growth",
     "stability",
-    # conditioning and whitening belong here
+    "whitening",
     "init",
     "l2",
-    # mean_noise belongs here
+    "mean_noise",
 )
 """The experiments in the order of the page; each is a module of this package with that name."""
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wnrepro.replacement import replace_file
 
@@ -60,6 +62,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> 
         place = float(axes.transData.transform((x, y))[1]) * scale
         top = max(place, top + gap)
         label(axes, x, y, text, colour, xytext=(5, top - place))
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Ticks 0.5, 1, 2 … on a logarithmic axis that covers few decades."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(draw: Callable[[], Figure], stem: Path) -> None:

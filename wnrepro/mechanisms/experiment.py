@@ -81,6 +81,7 @@ class Experiment:
     reproduced_if, not_reproduced_if: the criteria that `verdict` implements; anything else is
         inconclusive.
     caption: of the figure, with n, from the CSV files.
+    afterwards: what the results taught beyond the verdict; the only text written after the run.
     version: part of the identity of every piece; raise it when `measure` changes its numbers.
     """
 
@@ -98,6 +99,7 @@ class Experiment:
     verdict: Callable[[Data], Verdict]
     draw: Callable[[Data], Figure]
     caption: Callable[[Data], str]
+    afterwards: str = ""
     version: int = 1
 
 

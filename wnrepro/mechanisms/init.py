@@ -158,8 +158,8 @@ def verdict(data: Data) -> Verdict:
     deep = int(rows.depth.max())
     findings = [
         Finding(
-            "weight norm, with the init: furthest that any unit's mean is from 0 or variance from 1, "
-            "on the images of the init",
+            "weight norm, with the init: furthest that any unit's mean is from 0, or variance from "
+            "1, on the images of the init",
             f"{off:.1e}",
             "none: a maximum",
             f"all units of {wn.depth.nunique()} depths, {wn.seed.nunique()} seeds",
@@ -197,7 +197,7 @@ def deepest(runs: pd.DataFrame, arm: str, init: int) -> list[int]:
 
 
 def _variances(rows: pd.DataFrame, deep: int) -> list[Finding]:
-    """The variance in the last layer of the deepest network, on images that the init did not see."""
+    """The variance in the last layer of the deepest network, on images new to the init."""
     last = rows[(rows.depth == deep) & (rows.layer == deep + 1)]
     found = []
     for init in (0, 1):
@@ -245,10 +245,10 @@ def caption(data: Data) -> str:
     return (
         "Upper left: variance of the pre-activations, median over the units of a layer, in the "
         "deepest network; the dashed line is on images that the init did not see. Upper right: "
-        "root of the mean square of the loss's gradient with respect to the pre-activations, before "
-        "the first step. Below: training loss after training at the best of the learning rates, "
+        "root of the mean square of the loss's gradient by the pre-activations, before the first "
+        "step. Below: training loss after training at the best of the learning rates, "
         f"against the depth; one dot per seed, lines: median. n = {n} seeds, bands: their range. "
-        "Dotted: ln 10, the loss of a guess; training counts as started below half of it."
+        "Dotted: ln 10, the loss of a guess; dashed: half of it, below which training has started."
     )
 
 
@@ -275,12 +275,12 @@ g = 1 and b = 0. The rates were chosen after looking at one run each.""",
     expectation="""
 On the batch of the init the moments are exact but for rounding, at every depth. Without the init a
 unit vector w keeps only about half of the variance from layer to layer (leaky ReLU, one half of a
-symmetric distribution), 2⁻⁶⁴ after 64 layers, and the gradient vanishes alike, so that deep networks
-do not start. With the init they should start at larger depths; at 64 layers perhaps not, since
-normalising every layer makes gradients grow from layer to layer.""",
+symmetric distribution), 2⁻⁶⁴ after 64 layers, and the gradient vanishes alike, so that deep
+networks do not start. With the init they should start at larger depths; at 64 layers perhaps not,
+since normalising every layer makes gradients grow from layer to layer.""",
     reproduced_if="""
-with weight norm and the init every unit's mean is within 0.01 of 0 and its variance within 0.01 of 1
-on the images of the init, at every depth, and training starts (loss below half of ln 10) up to a
+with weight norm and the init every unit's mean is within 0.01 of 0 and its variance within 0.01 of
+1 on the images of the init, at every depth, and training starts (loss below half of ln 10) up to a
 larger depth with the init than without (lower end of the interval of the paired difference of the
 logarithms above 0).""",
     not_reproduced_if="""

@@ -24,16 +24,15 @@ def draw(data: Data) -> Figure:
         _band(grid[0][0], own, "init_batch_median_variance", colour, "-")
         _band(grid[0][0], own, "other_median_variance", colour, "--")
         _band(grid[0][1], own, "gradient_rms", colour, "-")
-        for axes in grid[0]:
-            axes.plot([], [], color=colour, label=_NAMES[init])
-    grid[0][0].plot([], [], "--", color="#555555", label="unseen images")
+        grid[0][0].plot([], [], color=colour, label=_NAMES[init])
+    grid[0][0].plot([], [], "--", color="#555555", label="on images the init did not see")
     grid[0][0].set(title="weight norm: variance", ylabel="variance of a unit's t")
     grid[0][1].set(title="weight norm: gradient", ylabel="rms of ∇L by t")
     for axes in grid[0]:
         axes.set(xlabel="layer, counted from the input", yscale="log")
-        axes.legend(loc="best")
     for axes, arm in zip(grid[1], _ARMS, strict=True):
         _draw_training(axes, data["init"], arm)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 
 
@@ -52,9 +51,10 @@ def _draw_training(axes: Axes, runs: pd.DataFrame, arm: str) -> None:
     for init, colour in _COLOURS.items():
         each = best[best.init == init]
         middle = each.groupby("depth").train_loss_nats.median()
-        axes.plot(middle.index, middle, color=colour, label=_NAMES[init])
+        axes.plot(middle.index, middle, color=colour)
         axes.plot(each.depth, each.train_loss_nats, "o", color=colour, markersize=4, alpha=0.6)
     axes.axhline(math.log(10), color="black", linestyle=":", linewidth=1)
+    axes.axhline(math.log(10) / 2, color="black", linestyle="--", linewidth=0.8)
     axes.set(
         title=f"{_ARMS[arm]}: training", xscale="log", yscale="log",
         xlabel="hidden layers", ylabel="training loss (nats)",
@@ -62,4 +62,3 @@ def _draw_training(axes: Axes, runs: pd.DataFrame, arm: str) -> None:
     depths = sorted(own.depth.unique())
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.set_xticks([], minor=True)
-    axes.legend(loc="best")

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import WIDTH_INCHES, label_ends
+from wnrepro.mechanisms.drawing import WIDTH_INCHES, label_ends, plain_numbers
 from wnrepro.mechanisms.experiment import Data
 
 _COLOURS = {"v": ARMS["wn"].colour, "g": "#E69F00", "w": ARMS["plain"].colour}
@@ -17,68 +18,81 @@ _NAMES = {"v": "v", "g": "g", "w": "w (plain)"}
 def draw(data: Data) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, 5.8), layout="constrained")
     (shrunk, imitated), (effective, lengths) = figure.subplots(2, 2)
-    _by_target(shrunk, data["l2_shrink"], "factor", "change_relative")
-    shrunk.set(
-        title="shrinking without training", xlabel="factor", ylabel="change of logits, relative",
-        xscale="log", xlim=(1.05, 0.06),
-    )  # fmt: skip
-    shrunk.set_xticks([0.9, 0.5, 0.3, 0.1], ["0.9", "0.5", "0.3", "0.1"])
+    for axes in (shrunk, imitated, effective, lengths):
+        axes.set(xscale="log", yscale="log")
+        axes.margins(x=0.2, y=0.12)
+    shrunk.set(title="shrinking alone", xlabel="all multiplied by", ylabel="change of the logits")
+    shrunk.invert_xaxis()
+    changes = data["l2_shrink"]
+    v = (changes.penalised == "v") & (changes.precision == "float32")
+    _by_target(shrunk, changes[v | (changes.penalised != "v")], "factor", "change_relative")
+    ticks = sorted(changes.factor.unique())
+    shrunk.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     shrunk.set_xticks([], minor=True)
-    steps = data["l2_steps"]
-    strongest = steps[steps.penalty == steps.penalty.max()]
-    _by_target(imitated, strongest, "step", "from_imitation_relative")
-    imitated.set(
-        title="penalty against its imitation", xlabel="step",
-        ylabel="difference of logits, relative", xscale="log",
-    )  # fmt: skip
-    _draw_effective(effective, steps[steps.penalised == "v"])
-    runs = data["l2"].assign(ratio=lambda rows: rows.w_norm / rows.w_norm_unpenalised)
+    _draw_imitation(imitated, data["l2_steps"])
+    _draw_effective(effective, data["l2_steps"])
+    runs = data["l2"][data["l2"].precision == "float64"]
+    runs = runs.assign(ratio=runs.w_norm / runs.w_norm_unpenalised)
+    plain_numbers(effective.yaxis)
+    lengths.set(title="length of w", xlabel="penalty λ", ylabel="‖w‖ with / without penalty")
+    plain_numbers(lengths.yaxis)
     _by_target(lengths, runs, "penalty", "ratio")
-    lengths.set(
-        title="length of w after training", xlabel="penalty λ", xscale="log",
-        ylabel="‖w‖ with / without penalty",
-    )  # fmt: skip
-    for axes in (shrunk, imitated, lengths):
-        axes.margins(x=0.22)
-    shrunk.set_xlim(1.0, 0.05)
     return figure
 
 
 def _by_target(axes: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
-    axes.set_yscale("log")
-    axes.set_xscale("log")
+    """One line per penalised tensor, named at its end."""
     ends = []
     for target, colour in _COLOURS.items():
         own = rows[rows.penalised == target]
-        if not len(own):
-            continue
-        by_x = own.groupby(x)[y]
-        middle = np.exp(np.log(own[y].clip(lower=1e-12)).groupby(own[x]).mean())
-        axes.fill_between(
-            middle.index, by_x.min(), by_x.max(), color=colour, alpha=0.25, linewidth=0
-        )
-        axes.plot(middle.index, middle, "o-", color=colour, markersize=3.5)
-        k = 0 if x == "factor" else -1  # the axis of the factor is turned round
-        ends.append((middle.index[k], middle.iloc[k], _NAMES[target], colour))
+        if len(own):
+            ends.append((*_line(axes, own, x, y, colour), _NAMES[target], colour))
     label_ends(axes, ends)
 
 
-def _draw_effective(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.set(xscale="log", yscale="log", xlabel="step", ylabel="effective rate  η/‖v‖²")
-    axes.set_title("penalty λ on v")
-    penalties = sorted(rows.penalty.unique())
-    lines = [("none", "effective_rate_unpenalised", penalties[0], "black")]
-    colours = colormaps["viridis"](np.linspace(0.1, 0.85, len(penalties)))
-    lines += [
-        (f"{penalty:g}", "effective_rate", penalty, tuple(colour))
-        for penalty, colour in zip(penalties, colours, strict=True)
-        if penalty in penalties[:: max(1, len(penalties) // 2)]
-    ]
+def _line(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, colour: str, dashes: str = "-"
+) -> tuple[float, float]:
+    """Geometric mean and range over seeds; returns its rightmost point, in the axis's direction.
+
+    An exact 0 is drawn at 1e-17, and where a seed is not finite the line ends.
+    """
+    finite = np.isfinite(rows.groupby(x)[y].transform("max"))
+    by_x = rows[y].clip(lower=1e-17)[finite].groupby(rows[x])
+    middle = by_x.apply(lambda values: float(np.exp(np.log(values).mean())))
+    axes.fill_between(middle.index, by_x.min(), by_x.max(), color=colour, alpha=0.25, linewidth=0)
+    axes.plot(middle.index, middle, marker="o", linestyle=dashes, color=colour, markersize=3.5)
+    k = 0 if axes.xaxis_inverted() else -1
+    return float(middle.index[k]), float(middle.iloc[k])
+
+
+def _draw_imitation(axes: Axes, steps: pd.DataFrame) -> None:
+    strongest = steps[steps.penalty == steps.penalty.max()]
+    axes.set(title="penalty against imitation", xlabel="step", ylabel="difference of the logits")
     ends = []
-    for name, column, penalty, colour in lines:
-        own = rows[rows.penalty == penalty]
-        middle = np.exp(np.log(own[column]).groupby(own.step).mean())
-        axes.plot(middle.index, middle, "o-", color=colour, markersize=3.5)
-        ends.append((middle.index[-1], middle.iloc[-1], name, colour))
-    axes.margins(x=0.16)
+    for target, precision, name, dashes in (
+        ("v", "float64", "v", "-"),
+        ("v", "float32", "v, float32", "--"),
+        ("g", "float64", "g", "-"),
+        ("w", "float64", "w (plain)", "-"),
+    ):
+        own = strongest[(strongest.penalised == target) & (strongest.precision == precision)]
+        if len(own):
+            end = _line(axes, own, "step", "from_imitation_relative", _COLOURS[target], dashes)
+            ends.append((*end, name, _COLOURS[target]))
+    label_ends(axes, ends)
+
+
+def _draw_effective(axes: Axes, steps: pd.DataFrame) -> None:
+    own = steps[(steps.penalised == "v") & (steps.precision == "float64")]
+    axes.set(title="penalty λ on v", xlabel="step", ylabel="effective rate  η/‖v‖²")
+    penalties = sorted(own.penalty.unique())
+    colours = colormaps["viridis"](np.linspace(0.1, 0.85, len(penalties)))
+    none = own[own.penalty == penalties[0]]
+    ends = [(*_line(axes, none, "step", "effective_rate_unpenalised", "black"), "λ = 0", "black")]
+    for penalty, colour in list(zip(penalties, colours, strict=True))[::2]:
+        shade = to_hex(colour)
+        each = own[own.penalty == penalty]
+        end = _line(axes, each, "step", "effective_rate", shade)
+        ends.append((*end, f"{penalty:g}", shade))
     label_ends(axes, ends)

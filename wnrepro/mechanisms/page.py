@@ -83,6 +83,7 @@ def _section(
         f"*{caption.strip()}*",
         "\n".join(["| measured | value | interval | n |", "|---|---|---|---|", *rows]),
         f"**Verdict: {verdict.outcome}.** {verdict.because}",
+        *([f"**Afterwards.** {e.afterwards.strip()}"] if e.afterwards else []),
         _origin(e.name, tables.provenance(e.name, results), results),
     ]
     return "\n\n".join(text) + "\n"

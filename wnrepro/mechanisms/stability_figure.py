@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import WIDTH_INCHES, label
+from wnrepro.mechanisms.drawing import WIDTH_INCHES, label_ends
 from wnrepro.mechanisms.experiment import Data
 from wnrepro.mechanisms.loss_range import Range
 
@@ -76,6 +76,9 @@ def _draw_effective(axes: Axes, steps: pd.DataFrame) -> None:
     rates = sorted(own.learning_rate.unique())
     shown = rates[:: max(1, (len(rates) - 1) // 6)]
     colours = colormaps["viridis"](np.linspace(0, 0.87, len(shown)))
+    axes.set(xscale="log", yscale="log", xlabel="step", ylabel="effective step  η·g/‖v‖")
+    axes.margins(x=0.16)
+    ends = []
     for rate, colour in zip(shown, colours, strict=True):
         line = np.exp(
             np.log(own[own.learning_rate == rate].set_index("step").effective_step)
@@ -83,6 +86,6 @@ def _draw_effective(axes: Axes, steps: pd.DataFrame) -> None:
             .mean()
         )
         axes.plot(line.index, line, "o-", color=tuple(colour), markersize=2.5)
-        label(axes, line.index[-1], line.iloc[-1], f"{rate:g}", tuple(colour), fontsize=9)
-    axes.set(xscale="log", yscale="log", xlabel="step", ylabel="effective step  η·g/‖v‖")
-    axes.set_title("weight norm: by learning rate of v")
+        ends.append((line.index[-1], line.iloc[-1], f"{rate:g}", tuple(colour)))
+    label_ends(axes, ends)
+    axes.set_title("weight norm, by learning rate of v")

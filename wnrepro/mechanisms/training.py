@@ -31,9 +31,9 @@ class ConstantRate(Schedule):
 
 
 @cache
-def digits(train_size: int | None = None) -> Dataset:
+def digits(train_size: int | None = None, dtype: torch.dtype = torch.float32) -> Dataset:
     """1437 training images of 8×8 (the first `train_size` of them); read once per process."""
-    return load("digits", train_size=train_size)
+    return load("digits", train_size=train_size, dtype=dtype)
 
 
 def training(part: Part) -> Training:
@@ -42,11 +42,15 @@ def training(part: Part) -> Training:
     part: `arm`; `optimiser` ("gd", "momentum" with 0.9, or "adam"); `learning_rate`; `seed`;
     `epochs`; `batch_size`; `width` and `depth` of the MLP; and, if they are there, `init` (1, the
     default: data-dependent init where the arm takes it; 0: none), `noise_std` on the input,
-    `train_size`, and `other_rate`: the learning rate of everything but the weight vectors (g, b),
-    so that `learning_rate` is that of v, or of w in an arm without v, alone.
+    `train_size`, `precision` ("float32", the default, or "float64"), and `other_rate`: the learning
+    rate of everything but the weight vectors (of g and b), so that `learning_rate` is that of v, or
+    of w in an arm without v, alone.
     """
     size = part.get("train_size")
-    dataset = digits(int(size) if size is not None else None)
+    dtype = {"float32": torch.float32, "float64": torch.float64}[
+        str(part.get("precision", "float32"))
+    ]
+    dataset = digits(int(size) if size is not None else None, dtype)
     streams = Streams(int(part["seed"]))
     model = models.build(
         "mlp",
@@ -57,7 +61,7 @@ def training(part: Part) -> Training:
         depth=int(part["depth"]),
         noise_std=float(part.get("noise_std", 0)),
         streams=streams,
-    )
+    ).to(dtype)  # the float32 starting weights, exactly
     run = Training(
         model,
         optimiser(str(part["optimiser"]), _groups(model, part.get("other_rate"))),
