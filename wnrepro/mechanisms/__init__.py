@@ -11,6 +11,7 @@ from wnrepro.mechanisms.experiment import Experiment
 NAMES: tuple[str, ...] = (
     "norm_growth",
     "stability",
+    "conditioning",
     "whitening",
     "init",
     "l2",
