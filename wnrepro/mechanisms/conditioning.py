@@ -247,7 +247,8 @@ def draw(data: Data) -> Figure:
     one.axhline(chance, color="black", linestyle=":", linewidth=1)
     label(one, 0, chance, "chance", "black", xytext=(3, -7), fontsize=9)
     one.set(title="|cos(w, dominant eigenvector)|", xlabel="epoch", ylim=(0, 1))
-    two.set(title="largest / mean eigenvalue", xlabel="epoch", yscale="log")
+    two.set(title="largest / mean eigenvalue", xlabel="epoch")
+    two.set_ylim(bottom=0)
     three.set(title="spectrum after training", xlabel="rank", yscale="log")
     three.set_ylabel("eigenvalue / mean")
     hessian.draw(four, data[f"{NAME}_hessians"])
@@ -306,4 +307,5 @@ the |cos| is below 0.5, or the ratio larger for D than for C (whole interval).""
     verdict=verdict,
     draw=draw,
     caption=caption,
+    version=2,
 )

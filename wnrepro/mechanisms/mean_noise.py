@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import label, panels
+from wnrepro.mechanisms.drawing import panels
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.statistics import Interval, t_interval
 from wnrepro.mechanisms.training import training, units
@@ -181,10 +181,12 @@ def verdict(data: Data) -> Verdict:
         and gap.low > 0,
         not_reproduced=gentle.low > GAUSSIAN or high.high < GAUSSIAN or gap.high < 0,
     )
+    pooled = [_by_seed(rows, arm, "kurtosis_over_examples_median").estimate for arm in ARMS_SHOWN]
     because = (
         f"Over batches of 100 the noise in one activation has an excess kurtosis of "
         f"{gentle.estimate:.2f} with mean-only batch norm and of {high.estimate:.2f} with batch "
-        f"norm (0: Gaussian; n = {seeds} seeds)."
+        f"norm (0: Gaussian); over batches and examples together of {pooled[0]:.2f} and "
+        f"{pooled[1]:.1f} (n = {seeds} seeds)."
     )
     return Verdict(outcome, because, tuple(findings))
 
@@ -212,7 +214,6 @@ def draw(data: Data) -> Figure:
         axes.set_xlim(left=0)
         ticks = sorted(own.epoch.unique())
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    label(all_axes[0], 0, -error, "Gaussian", "black", xytext=(3, -8), fontsize=9)
     all_axes[0].set_ylabel("excess kurtosis")
     lines = [
         all_axes[0].plot([], [], style, color=ARMS[arm].colour)[0]

@@ -1,0 +1,275 @@
+"""Pieces, tables, page and figures, with an experiment made up for the purpose."""
+
+import dataclasses
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from wnrepro.errors import RunError
+from wnrepro.mechanisms import NAMES, drawing, load, page, pieces, tables
+from wnrepro.mechanisms.experiment import Experiment, Finding, Verdict, decide
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mechanisms.py"
+PROVENANCE = {"commit": "0" * 40, "dirty": False, "torch": "2.15.0", "cpu": "a CPU"}
+
+
+def draw(data):
+    figure = Figure()
+    figure.subplots().plot(data["toy"].x, data["toy"].loss_nats)
+    return figure
+
+
+TOY = Experiment(
+    name="toy",
+    title="A toy",
+    claim="One is one.",
+    source="nowhere",
+    equation="$1 = 1$",
+    setup="Nothing.",
+    expectation="One.",
+    reproduced_if="one.",
+    not_reproduced_if="two.",
+    parts=lambda smoke: [{"x": x} for x in range(1 if smoke else 3)],
+    measure=lambda part: {
+        "toy": [{"x": part["x"], "loss_nats": 0.1 * part["x"], "rest": None}],
+        "toy_more": [{"y": math.inf}],
+    },
+    verdict=lambda data: Verdict("inconclusive", "n | m", (Finding("a", "1", "", "3 seeds"),)),
+    draw=draw,
+    caption=lambda data: f"n = {len(data['toy'])}",
+)
+
+
+@pytest.fixture
+def script():
+    spec = importlib.util.spec_from_file_location("mechanisms_script", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _toy_can_be_measured(monkeypatch):
+    monkeypatch.setattr(pieces, "load", {"toy": TOY}.__getitem__)
+
+
+@pytest.fixture
+def toy(monkeypatch, script):
+    monkeypatch.setattr(script, "load", {"toy": TOY}.__getitem__)
+    monkeypatch.setattr(script, "NAMES", ("toy",))
+    return script
+
+
+def measured(work, experiment=TOY):
+    found = pieces.pieces(experiment, False, work)
+    for piece in found:
+        if not piece.done:
+            pieces._measure(piece, PROVENANCE)
+    return found
+
+
+@pytest.fixture
+def in_this_process(toy, monkeypatch):
+    """The pieces that are measured, in order; without processes of their own."""
+    done = []
+
+    def run(todo, jobs, provenance):
+        for piece in todo:
+            pieces._measure(piece, provenance)
+            done.append(piece.part["x"])
+            yield piece, None
+
+    monkeypatch.setattr(pieces, "run", run)
+    return done
+
+
+def test_every_listed_experiment_loads_and_has_distinct_pieces(tmp_path):
+    for name in NAMES:
+        experiment = load(name)
+        for smoke in (True, False):
+            assert pieces.pieces(experiment, smoke, tmp_path)
+        texts = dataclasses.asdict(experiment)
+        assert all(text for key, text in texts.items() if key != "afterwards"), name
+    with pytest.raises(KeyError, match="no experiment"):
+        load("nonsense")
+
+
+def test_identity_is_of_name_version_and_every_parameter(tmp_path):
+    same = pieces.identity(TOY, {"x": 1, "y": 2})
+    assert same == pieces.identity(TOY, {"y": 2, "x": 1})
+    others = [
+        pieces.identity(TOY, {"x": 1, "y": 3}),
+        pieces.identity(dataclasses.replace(TOY, version=2), {"x": 1, "y": 2}),
+        pieces.identity(dataclasses.replace(TOY, name="other"), {"x": 1, "y": 2}),
+    ]
+    assert len({same, *others}) == 4
+    twice = dataclasses.replace(TOY, parts=lambda smoke: [{"x": 1}, {"x": 1}])
+    with pytest.raises(ValueError, match="twice"):
+        pieces.pieces(twice, False, tmp_path)
+
+
+def test_a_repeated_command_does_what_is_missing(toy, in_this_process, tmp_path):
+    command = ["--results", str(tmp_path)]
+    assert toy.main(command) == 0
+    assert in_this_process == [0, 1, 2]
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert set(first) == {
+        "toy.csv", "toy_more.csv", "toy.png", "toy.svg", "provenance.json", "README.md"
+    }  # fmt: skip
+    pieces.pieces(TOY, False, tmp_path / ".parts")[1].path.unlink()  # as if killed before it
+    assert toy.main(command) == 0
+    assert in_this_process == [0, 1, 2, 1]
+    for name in ("toy.csv", "toy.png", "toy.svg"):
+        assert (tmp_path / name).read_bytes() == first[name]
+
+
+def test_figures_only_measures_nothing(toy, in_this_process, tmp_path, capsys):
+    assert toy.main(["--figures-only", "--results", str(tmp_path)]) == 1
+    assert "nothing to show" in capsys.readouterr().err
+    measured(tmp_path / ".parts")
+    tables.collect(TOY, pieces.pieces(TOY, False, tmp_path / ".parts"), tmp_path)
+    assert toy.main(["--figures-only", "--results", str(tmp_path)]) == 0
+    assert in_this_process == []
+    assert (tmp_path / "toy.png").stat().st_size > 1000
+
+
+def test_a_failed_piece_is_named_and_leaves_the_rest(toy, monkeypatch, tmp_path, capsys):
+    def run(todo, jobs, provenance):
+        for piece in todo:
+            if piece.part["x"] == 1:
+                yield piece, "ValueError: no"
+            else:
+                pieces._measure(piece, provenance)
+                yield piece, None
+
+    monkeypatch.setattr(pieces, "run", run)
+    assert toy.main(["--results", str(tmp_path)]) == 1
+    assert "'x': 1" in capsys.readouterr().err
+    assert not (tmp_path / "toy.csv").exists()
+    assert sum(piece.done for piece in pieces.pieces(TOY, False, tmp_path / ".parts")) == 2
+
+
+def test_smoke_never_goes_into_results(script, capsys):
+    with pytest.raises(SystemExit):
+        script.main(["--smoke", "--results", "results/mechanisms"])
+    with pytest.raises(SystemExit):
+        script.main(["--smoke", "--results", "results/other"])
+    assert script.SMOKE_RESULTS.parts[0] == "runs"
+    with pytest.raises(SystemExit):
+        script.main(["nonsense"])
+
+
+def test_missing_stays_missing_and_numbers_come_back_exactly(tmp_path):
+    tables.collect(TOY, measured(tmp_path / "work"), tmp_path)
+    text = (tmp_path / "toy.csv").read_text()
+    assert text == "x,loss_nats,rest\n0,0.0,\n1,0.1,\n2,0.2,\n"
+    data = tables.read("toy", tmp_path)
+    assert data["toy"].rest.isna().all()
+    assert list(data["toy"].loss_nats) == [0.0, 0.1, 0.2]
+    assert math.isinf(data["toy_more"].y[0])
+    assert tables.as_csv([{"a": 1}, {"b": 0.1 + 0.2}]) == "a,b\n1,\n,0.30000000000000004\n"
+
+
+def test_tables_of_an_older_version_are_not_shown(tmp_path):
+    tables.collect(TOY, measured(tmp_path / "work"), tmp_path)
+    assert tables.exists(TOY, tmp_path)
+    assert not tables.exists(dataclasses.replace(TOY, version=2), tmp_path)
+
+
+def test_a_table_that_is_no_longer_measured_goes(tmp_path):
+    work = tmp_path / "work"
+    tables.collect(TOY, measured(work), tmp_path)
+    lean = dataclasses.replace(
+        TOY, version=2, measure=lambda part: {"toy": [{"x": part["x"], "loss_nats": 1.0}]}
+    )
+    for piece in pieces.pieces(lean, False, work):
+        record = {"part": dict(piece.part), "seconds": 1, "provenance": PROVENANCE}
+        piece.path.write_text(json.dumps({**record, "tables": lean.measure(piece.part)}))
+    tables.collect(lean, pieces.pieces(lean, False, work), tmp_path)
+    assert not (tmp_path / "toy_more.csv").exists()
+
+
+def test_broken_pieces_and_tables_are_reported_as_such(tmp_path):
+    found = measured(tmp_path / "work")
+    found[0].path.write_text("{")
+    with pytest.raises(RunError, match="delete it"):
+        tables.collect(TOY, found, tmp_path)
+    found[0].path.write_text(found[1].path.read_text())
+    with pytest.raises(RunError, match="another part"):
+        tables.collect(TOY, found, tmp_path)
+    with pytest.raises(RunError, match=r"no toy\.csv"):
+        tables.read("toy", tmp_path)
+
+
+def test_the_page_says_everything(tmp_path):
+    tables.collect(TOY, measured(tmp_path / "work"), tmp_path)
+    verdict = TOY.verdict({})
+    rest = dataclasses.replace(TOY, title="Another")
+    page.write(
+        tmp_path / "README.md", [(TOY, verdict, "n = 3"), (rest, None, "")], tmp_path, "python x"
+    )
+    text = (tmp_path / "README.md").read_text()
+    for said in (
+        TOY.claim, TOY.equation, TOY.expectation, TOY.reproduced_if, "toy.png", "*n = 3*",
+        "Verdict: inconclusive", "3 seeds", "n \\| m", "torch 2.15.0", "a CPU", "0000000000",
+        "python x", "toy_more.csv", "not run",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_figures_are_the_same_bytes_each_time(tmp_path):
+    data = {"toy": pd.DataFrame({"x": [1, 2], "loss_nats": [0.5, 0.25]})}
+    for name in ("one", "two"):
+        drawing.save(lambda: draw(data), tmp_path / name)
+    for form in ("png", "svg"):
+        one, two = ((tmp_path / f"{name}.{form}").read_bytes() for name in ("one", "two"))
+        assert one == two
+
+
+def test_names_at_line_ends_are_kept_apart():
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1])
+    drawing.label_ends(axes, [(1, 0.5, "a", "red"), (1, 0.5, "b", "blue"), (1, 0.0, "c", "k")])
+    texts = [text for text in axes.texts if isinstance(text, Annotation)]
+    heights = {text.get_text(): text.xyann[1] for text in texts}
+    assert heights["a"] == 0
+    assert heights["b"] >= 10
+    assert heights["c"] == 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "yes", "no", "outcome"),
+    [
+        (3, True, False, "reproduced"),
+        (3, False, True, "not reproduced"),
+        (3, False, False, "inconclusive"),
+        (2, True, False, "inconclusive"),
+        (2, False, True, "inconclusive"),
+        (5, True, True, "inconclusive"),
+    ],
+)
+def test_no_verdict_below_three_seeds(seeds, yes, no, outcome):
+    assert decide(seeds, reproduced=yes, not_reproduced=no) == outcome
+
+
+def test_two_processes_do_a_real_experiment_and_a_killed_one_goes_on(script, tmp_path):
+    """The whole command, smoke size, one experiment; then again with one piece missing."""
+    command = ["l2", "--smoke", "--results", str(tmp_path), "--jobs", "2"]
+    assert script.main(command) == 0
+    before = (tmp_path / "l2.csv").read_bytes()
+    files = sorted((tmp_path / ".parts" / "l2").iterdir())
+    files[0].unlink()
+    kept = files[1].stat().st_mtime_ns
+    assert script.main(command) == 0
+    assert (tmp_path / "l2.csv").read_bytes() == before
+    assert files[1].stat().st_mtime_ns == kept
+    assert files[0].exists()
