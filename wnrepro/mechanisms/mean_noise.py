@@ -161,6 +161,19 @@ def verdict(data: Data) -> Verdict:
                     f"{seeds} seeds",
                 )
             )
+    last = rows[rows.epoch == rows.epoch.max()]
+    for layer in dict.fromkeys(rows.layer):
+        for arm in ARMS_SHOWN:
+            each = _by_seed(last[last.layer == layer], arm, "kurtosis_median")
+            findings.append(
+                Finding(
+                    f"{ARMS[arm].label}, layer {layer}, after {rows.epoch.max()} epochs: of one "
+                    "activation",
+                    f"{each.estimate:.3f}",
+                    each.text(".3f"),
+                    f"{seeds} seeds",
+                )
+            )
     means = {
         arm: rows[rows.arm == arm].groupby("seed").kurtosis_median.mean() for arm in ARMS_SHOWN
     }
