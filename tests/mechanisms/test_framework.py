@@ -261,6 +261,26 @@ def test_no_verdict_below_three_seeds(seeds, yes, no, outcome):
     assert decide(seeds, reproduced=yes, not_reproduced=no) == outcome
 
 
+@pytest.mark.parametrize("name", ["norm_growth", "stability", "init", "l2"])
+def test_smoke_size_from_the_measurement_to_the_page(name, tmp_path):
+    """Everything but the processes; two seeds, and hence no verdict."""
+    experiment, work = load(name), tmp_path / "work"
+    for piece in pieces.pieces(experiment, True, work):
+        record = {"part": dict(piece.part), "seconds": 1, "provenance": PROVENANCE}
+        record["tables"] = experiment.measure(piece.part)
+        piece.path.parent.mkdir(parents=True, exist_ok=True)
+        piece.path.write_text(json.dumps(record))
+    tables.collect(experiment, pieces.pieces(experiment, True, work), tmp_path)
+    data = tables.read(name, tmp_path)
+    verdict = experiment.verdict(data)
+    assert verdict.outcome == "inconclusive"
+    drawing.save(lambda: experiment.draw(data), tmp_path / name)
+    assert "2 seeds" in experiment.caption(data) or "n = 2" in experiment.caption(data)
+    judged = [(experiment, verdict, experiment.caption(data))]
+    page.write(tmp_path / "README.md", judged, tmp_path, "command")
+    assert "Verdict: inconclusive" in (tmp_path / "README.md").read_text()
+
+
 def test_two_processes_do_a_real_experiment_and_a_killed_one_goes_on(script, tmp_path):
     """The whole command, smoke size, one experiment; then again with one piece missing."""
     command = ["l2", "--smoke", "--results", str(tmp_path), "--jobs", "2"]

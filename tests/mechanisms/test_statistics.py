@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from wnrepro.mechanisms.statistics import (
-    bootstrap_interval,
     t_interval,
     t_quantile,
     wilson_interval,
@@ -42,14 +41,6 @@ def test_t_interval_covers_the_mean_in_19_of_20_cases():
     draws = np.random.default_rng(1).normal(size=(2000, 5))
     hits = sum(each.low <= 0 <= each.high for each in map(t_interval, draws))
     assert 0.935 < hits / 2000 < 0.965
-
-
-def test_bootstrap_is_seeded_and_brackets_the_statistic():
-    values = np.random.default_rng(2).normal(size=40)
-    first, second = bootstrap_interval(values, np.median), bootstrap_interval(values, np.median)
-    assert first == second
-    assert first.low < first.estimate < first.high
-    assert first.estimate == np.median(values)
 
 
 def test_wilson_interval_of_a_worked_example():

@@ -55,13 +55,20 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> 
 
     To be called when the axes have their limits and scales.
     """
-    top, gap = -float("inf"), 11.0  # points
+    gap = 11.0  # points
     axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]
     scale = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
-    for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
-        place = float(axes.transData.transform((x, y))[1]) * scale
-        top = max(place, top + gap)
-        label(axes, x, y, text, colour, xytext=(5, top - place))
+    ordered = sorted(ends, key=lambda end: end[1])
+    places = [float(axes.transData.transform(end[:2])[1]) * scale for end in ordered]
+    heights = list(places)
+    for k in range(1, len(heights)):
+        heights[k] = max(heights[k], heights[k - 1] + gap)
+    ceiling = axes.bbox.y1 * scale
+    for k in reversed(range(len(heights))):  # no higher than the axes, which may have a title
+        heights[k] = min(heights[k], ceiling)
+        ceiling = heights[k] - gap
+    for (x, y, text, colour), place, height in zip(ordered, places, heights, strict=True):
+        label(axes, x, y, text, colour, xytext=(5, height - place))
 
 
 def plain_numbers(axis: Axis) -> None:

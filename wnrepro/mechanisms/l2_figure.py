@@ -80,6 +80,7 @@ def _draw_imitation(axes: Axes, steps: pd.DataFrame) -> None:
         if len(own):
             end = _line(axes, own, "step", "from_imitation_relative", _COLOURS[target], dashes)
             ends.append((*end, name, _COLOURS[target]))
+    axes.set_ylim(top=1e5)  # room for the names
     label_ends(axes, ends)
 
 

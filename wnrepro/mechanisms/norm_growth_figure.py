@@ -49,7 +49,7 @@ def _draw_steps(axes: Axes, points: pd.DataFrame, title: str, colour: str) -> No
 
 def _draw_norms(axes: Axes, runs: pd.DataFrame) -> None:
     """‖v‖ after training against the learning rate: mean and range of the seeds."""
-    beside = {"gd": (-4, -13, "left"), "momentum": (-4, 10, "left"), "adam": (-8, 2, "right")}
+    beside = {"gd": (1, -15, "left"), "momentum": (-4, 10, "left"), "adam": (-8, 2, "right")}
     for optimiser, (title, colour) in OPTIMISERS.items():
         own = runs[(runs.optimiser == optimiser) & runs.norm_after_over_before.notna()]
         if not len(own):

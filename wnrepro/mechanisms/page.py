@@ -22,9 +22,11 @@ represent the same functions as before; what changes is the path that training t
 argues for this path with a few statements about norms, gradients and variances. Each is measured
 here on its own, on small networks that two CPU cores train in minutes.
 
-For each experiment the expectation and the criteria of the verdict were written before it was run;
-they are quoted from the module of its name in `wnrepro/mechanisms/`, which also computes the
-verdict from the CSV files beside this page. A verdict needs at least three seeds (a seed fixes the
+For each experiment the expectation and the criteria of the verdict were written before the run that
+is shown; where settings were chosen after trial runs, the setup says so, and what was understood
+only from the results stands under *afterwards*. The texts are those of the module of the
+experiment's name in `wnrepro/mechanisms/`, which also computes the verdict from the CSV files
+beside this page. A verdict needs at least three seeds (a seed fixes the
 starting weights and the order of the data). *Arms* are the networks compared: *plain* (w itself is
 trained), *weight norm*, *batch norm* (each pre-activation is shifted and scaled to mean 0 and
 variance 1 over the batch), *mean-only batch norm* (only shifted), and *weight norm + mean-only

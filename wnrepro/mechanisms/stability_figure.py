@@ -77,7 +77,7 @@ def _draw_effective(axes: Axes, steps: pd.DataFrame) -> None:
     shown = rates[:: max(1, (len(rates) - 1) // 6)]
     colours = colormaps["viridis"](np.linspace(0, 0.87, len(shown)))
     axes.set(xscale="log", yscale="log", xlabel="step", ylabel="effective step  η·g/‖v‖")
-    axes.margins(x=0.16)
+    axes.margins(x=0.16, y=0.13)
     ends = []
     for rate, colour in zip(shown, colours, strict=True):
         line = np.exp(

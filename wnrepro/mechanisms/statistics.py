@@ -3,7 +3,7 @@
 Values are one per seed: a seed is the unit that is repeated, everything inside a run is not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,24 +45,6 @@ def t_interval(values: Values) -> Interval:
     half = t_quantile(n - 1) * x.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
     mean = float(x.mean())
     return Interval(mean, mean - float(half), mean + float(half), "95 % t interval over seeds", n)
-
-
-def bootstrap_interval(
-    values: Values,
-    statistic: Callable[[np.ndarray], np.ndarray] = np.mean,
-    resamples: int = 10_000,
-) -> Interval:
-    """The statistic and the 2.5 and 97.5 % quantiles of it over seeded resamples of the values.
-
-    statistic: called with `axis=-1`, as np.mean and np.median are. With fewer than about eight
-    values the interval is too narrow; `t_interval` is the safer one there.
-    """
-    x = _checked(values)
-    picks = np.random.default_rng(0).integers(len(x), size=(resamples, len(x)))
-    low, high = np.quantile(statistic(x[picks], axis=-1), (0.025, 0.975))  # type: ignore[call-arg]
-    return Interval(
-        float(statistic(x)), float(low), float(high), "95 % bootstrap over seeds", len(x)
-    )
 
 
 def wilson_interval(successes: int, n: int) -> Interval:
