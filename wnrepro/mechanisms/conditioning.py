@@ -307,10 +307,9 @@ While training w does turn towards C's dominant eigenvector, most of all in the 
 (0.3), but far from it; and since the dominant eigenvalue is over 40 times the mean, taking out
 a direction so far from it changes little. What the claim says of a w that *is* close holds
 exactly (`wnrepro.equations`, `gradient_covariance`); here w is not. Nothing follows for
-convolutional layers, nor for networks without the data-dependent init, which removes the mean
-that an eigenvector could carry. torch's own weight norm gets the products with the Hessian
-wrong by 6 %, and its matrix is not symmetric; as the errors are spread over many directions,
-the largest eigenvalue hardly shows it.""",
+convolutional layers, nor for networks without the data-dependent init. torch's own weight norm
+gets the products with the Hessian wrong by 6 %, and its matrix is not symmetric; as the errors
+are spread over many directions, the largest eigenvalue hardly shows it.""",
     parts=parts,
     measure=measure,
     verdict=verdict,
