@@ -34,7 +34,7 @@ def draw_z(batch: int, channels: int, seed: int) -> Tensor:
     """Random, with |Z̄| as large as the batch allows and σ of every channel at least 0.3."""
     z = draw(batch, channels, seed=seed)
     z = z - z.mean(0)
-    z[0] += 1 + z[0].abs()
+    z[0] += torch.copysign(1 + z[0].abs(), z[0])  # away from the mean of the others
     return z + draw(channels, seed=seed + 1)
 
 
