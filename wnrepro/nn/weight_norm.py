@@ -5,13 +5,16 @@ Source: Salimans & Kingma, *Weight Normalization* (NIPS 2016), section 2.
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 Dim = int | Sequence[int] | None
 """The kept axis or axes of a weight: g ranges over them, the norm sums over all the others."""
 
+_BACKWARD = torch.ops.aten._weight_norm_interface_backward.default
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -38,15 +41,18 @@ def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
         IndexError: dim names an axis that v does not have.
         ValueError: dim names an axis twice, or g has neither of the two shapes.
     """
-    kept = kept_axes(v.ndim, dim)
-    short = tuple(v.shape[axis] for axis in kept)
-    long = tuple(size if axis in kept else 1 for axis, size in enumerate(v.shape))
-    if tuple(g.shape) not in (short, long):
-        raise ValueError(
-            f"g must have shape {short} or {long} for v of shape {tuple(v.shape)} and dim={dim}, "
-            f"got {tuple(g.shape)}"
-        )
-    return scale_to_norm(v, g.reshape(long), _others(v.ndim, kept))
+    shape = tuple(v.shape)
+    kept = kept_axes(len(shape), dim)
+    short = tuple([shape[axis] for axis in kept])
+    long = tuple([size if axis in kept else 1 for axis, size in enumerate(shape)])
+    if g.shape != long:
+        if g.shape != short:
+            raise ValueError(
+                f"g must have shape {short} or {long} for v of shape {shape} and dim={dim}, "
+                f"got {tuple(g.shape)}"
+            )
+        g = g.view(long)
+    return scale_to_norm(v, g, _others(len(shape), kept))
 
 
 def norm(v: Tensor, dim: Dim = 0) -> Tensor:
@@ -99,6 +105,8 @@ def split(w: Tensor, dim: Dim = 0) -> tuple[Tensor, Tensor]:
 
 def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
     """`weight_norm` without its checks: g has size 1 on `axes`, those that the norm sums over."""
+    if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and _is_eager(v, g):
+        return _Fused.apply(v, g)
     length, _ = _norm_or_one(v, axes)
     w = v * (g / length)
     return w if w.dtype == v.dtype else w.to(v.dtype)
@@ -106,6 +114,8 @@ def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 def norm_over(v: Tensor, axes: tuple[int, ...]) -> Tensor:
     """‖v‖ summed over `axes`, which stay with size 1. Unchecked. float32 where v is narrower."""
+    if not (torch.is_grad_enabled() and v.requires_grad) and _has_fused(v, axes) and _is_eager(v):
+        return _norm_of_rows(_rows(v))
     length, zero = _norm_or_one(v, axes)
     return length.masked_fill(zero, 0)
 
@@ -132,6 +142,90 @@ def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return length, zero
 
 
+class _Fused(torch.autograd.Function):
+    """`scale_to_norm` with one unit per entry of axis 0, by torch's fused kernels.
+
+    Theirs is what is fast; ours are the derivatives that theirs do not have, of second order and
+    at ‖v‖ = 0. Both ways of computing the gradient are eq. 3.
+    """
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, v: Tensor, g: Tensor
+    ) -> Tensor:
+        rows = _rows(v)
+        if v.is_cpu:
+            w, length = torch._weight_norm_interface(rows, g.contiguous(), 0)
+            zero = not length.min().item() > 0
+        else:
+            # A GPU's kernel multiplies by 1/‖v‖, which for g = ‖v‖ is not exactly 1; and looking
+            # for a 0 would wait for the GPU.
+            w, length, zero = rows, _norm_of_rows(rows), True
+        if zero:
+            length = length.masked_fill(length == 0, 1)
+            w = rows * (g / length)
+        ctx.save_for_backward(v, g, length)
+        return w if rows is v else w.movedim(-1, 1)
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_w: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        v, g, length = ctx.saved_tensors
+        if torch.is_grad_enabled() or not _is_eager(grad_w):
+            return _gradients(v, g, grad_w)
+        rows = _rows(v)
+        upstream = (grad_w if rows is v else grad_w.movedim(1, -1)).contiguous()
+        grad_v, grad_g = _BACKWARD(upstream, rows, g.contiguous(), length, 0)
+        return (grad_v if rows is v else grad_v.movedim(-1, 1)), grad_g
+
+
+def _gradients(v: Tensor, g: Tensor, grad_w: Tensor) -> tuple[Tensor, Tensor]:
+    """(∇_v, ∇_g) of `_Fused` by eq. 3, differentiable as often as one likes."""
+    axes = tuple(range(1, v.ndim))
+    length, zero = _norm_or_one(v, axes)
+    grad_g = (grad_w * v).sum(axes, True) / length
+    along_v = grad_g.masked_fill(zero, 0) / length  # there ‖v‖ is the constant 1
+    return (g / length) * (grad_w - along_v * v), grad_g
+
+
+def _norm_of_rows(rows: Tensor) -> Tensor:
+    """‖v‖ over all axes but the first, to the last bit as `_Fused` divides by it."""
+    axes = tuple(range(1, rows.ndim))
+    if rows.is_cpu:
+        ones = rows.new_ones(len(rows), *(1,) * len(axes))
+        return torch._weight_norm_interface(rows, ones, 0)[1]
+    return torch.linalg.vector_norm(rows, dim=axes, keepdim=True)
+
+
+def _has_fused(v: Tensor, axes: tuple[int, ...]) -> bool:
+    """Whether there is a fused kernel for such a v: a plain tensor, and units along axis 0."""
+    return (
+        len(axes) == v.ndim - 1 > 0
+        and axes[0] == 1
+        and (v.is_cpu or v.is_cuda)
+        and v.dtype in (torch.float32, torch.float64)
+        and type(v) in (Tensor, torch.nn.Parameter)
+        and _rows(v).is_contiguous()
+        and v.numel() > 0
+    )
+
+
+def _is_eager(*tensors: Tensor) -> bool:
+    """Whether nobody looks on who cannot look into a kernel: no transformation, no compiler."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.jit.is_tracing()
+        or any(unpack_dual(each).tangent is not None for each in tensors)
+    )
+
+
+def _rows(v: Tensor) -> Tensor:
+    """v such that each entry of axis 0 lies in one piece: a view where v is channels-last."""
+    return v if v.is_contiguous() or v.ndim < 4 else v.movedim(1, -1)
+
+
 def kept_axes(ndim: int, dim: Dim) -> tuple[int, ...]:
     """The axes that `dim` keeps, counted from the front, in order. Errors as in `weight_norm`."""
     if dim is None:
@@ -150,4 +244,4 @@ def kept_axes(ndim: int, dim: Dim) -> tuple[int, ...]:
 
 
 def _others(ndim: int, kept: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(axis for axis in range(ndim) if axis not in kept)
+    return tuple([axis for axis in range(ndim) if axis not in kept])
