@@ -29,11 +29,12 @@ class Sums:
 
     def __init__(self, device: torch.device) -> None:
         self.tensor = torch.zeros(3, dtype=torch.float64, device=device)
+        self._loss, self._errors, self._examples = self.tensor.unbind()
 
     def add(self, loss: Tensor, errors: Tensor, n: int) -> None:
-        self.tensor += torch.stack(
-            [loss.detach().double() * n, errors.double(), errors.new_full((), n).double()]
-        )
+        self._loss.add_(loss.detach(), alpha=n)
+        self._errors.add_(errors)
+        self._examples.add_(n)
 
     def read(self) -> tuple[float, float]:
         """Mean loss in nats and error in percent."""

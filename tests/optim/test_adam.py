@@ -72,3 +72,52 @@ def test_it_is_torchs_adam_where_the_gradient_is_large_and_not_where_it_is_small
 
 def test_without_epsilon_it_is_torchs_adam() -> None:
     assert run(Adam, 1e-3, eps=0.0) == pytest.approx(run(torch.optim.Adam, 1e-3, eps=0.0))
+
+
+def layouts(t: Tensor) -> list[Tensor]:
+    """t, as it lies in memory otherwise: channels last, and with gaps."""
+    apart = torch.zeros(*t.shape[:-1], 2 * t.shape[-1])[..., ::2].copy_(t)
+    return [t, t.contiguous(memory_format=torch.channels_last), apart]
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    scale=st.sampled_from([1e-8, 1e-6, 1e-4, 1e-2, 1.0, 1e3]),
+    eps=st.sampled_from([0.0, 1e-8, 1e-2]),
+    beta2=st.sampled_from([0.0, 0.5, 0.999]),
+    layout=st.integers(0, 2),
+    layout_of_gradient=st.integers(0, 2),
+)
+def test_in_float32_it_is_the_update_rule_in_any_order_of_memory(
+    seed: int, scale: float, eps: float, beta2: float, layout: int, layout_of_gradient: int
+) -> None:
+    """Where gradients stay far below √ε, at it and far above; ε, β1 and β2 change on the way."""
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(2, 3, 4, 5, generator=generator)
+    p = torch.nn.Parameter(layouts(start)[layout])
+    optimizer = Adam([p, torch.nn.Parameter(torch.ones(()))], 1e-2, (0.9, beta2), eps)
+    reference = ReferenceAdam(start.double(), 1e-2, beta2, eps)
+    for k in range(12):
+        if k == 6:
+            reference.beta2, reference.eps = 0.99, eps + 1e-6
+            optimizer.param_groups[0].update(betas=(0.5, 0.99), eps=eps + 1e-6)
+        gradient = scale * torch.randn(start.shape, generator=generator)
+        p.grad = layouts(gradient)[layout_of_gradient]
+        before = p.detach().double().clone(), reference.p.clone()
+        optimizer.step()
+        reference.step(gradient.double(), 0.9 if k < 6 else 0.5)
+        moved, expected = p.detach().double() - before[0], reference.p - before[1]
+        # what float32 leaves of the step, and of the parameter that it is added to
+        bound = 1e-4 * expected.abs().max() + 2e-7 * reference.p.abs().max()
+        assert (moved - expected).abs().max() <= bound
+
+
+def test_a_long_run_in_float32_keeps_epsilon_inside_the_root() -> None:
+    """2,000 steps, each gradient ±1e-5 of a parameter's own sign: |p| grows by lr·0.1/√1.01."""
+    p = torch.nn.Parameter(torch.zeros(64))
+    optimizer = Adam([p], 1e-3)
+    for _ in range(2000):
+        p.grad = torch.full_like(p, 1e-5)
+        optimizer.step()
+    # ŝ = 1e-10 throughout, so m̂/√(ŝ + ε) = 1e-5/√(1.01e-8)
+    torch.testing.assert_close(p.detach(), torch.full((64,), -2 * 0.0995037), rtol=1e-4, atol=0)

@@ -48,11 +48,38 @@ class Adam(ForeachOptimizer):
         gradients: list[Tensor],
         *state: list[Tensor],
     ) -> None:
-        (m, s), (beta1, beta2) = state, group["betas"]
+        (m, s), (beta1, beta2), lr = state, group["betas"], group["lr"]
+        inside = group["eps"] * (1 - beta2**t)
+        if beta2 > 0 and _have_kernel(params, gradients, m):
+            # torch's fused kernel has its ε outside the root. Given ε = 0, and s + ε(1 − β2ᵗ) for
+            # s, it divides by √((s + ε(1 − β2ᵗ))/(1 − β2ᵗ)) = √(ŝ + ε).
+            torch._foreach_add_(s, inside / beta2)
+            settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": 0.0, "weight_decay": 0.0}
+            steps = [torch.tensor(float(t), device=params[0].device)] * len(params)
+            torch._fused_adam_(
+                params, gradients, m, s, [], steps, amsgrad=False, maximize=False, **settings
+            )
+            torch._foreach_sub_(s, inside)
+            return
         torch._foreach_lerp_(m, gradients, 1 - beta1)
         torch._foreach_mul_(s, beta2)
         torch._foreach_addcmul_(s, gradients, gradients, 1 - beta2)
         root = torch._foreach_div(s, 1 - beta2**t)
         torch._foreach_add_(root, group["eps"])
         torch._foreach_sqrt_(root)
-        torch._foreach_addcdiv_(params, m, root, -group["lr"] / (1 - beta1**t))
+        torch._foreach_addcdiv_(params, m, root, -lr / (1 - beta1**t))
+
+
+def _have_kernel(params: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> bool:
+    """Whether the fused kernel takes these: float32, on one device, in one order in memory.
+
+    A state has no gaps in memory, so where the strides are equal the others have none either.
+    """
+    device = params[0].device
+    return device.type in ("cpu", "cuda") and all(
+        type(p) in (Tensor, torch.nn.Parameter)
+        and p.dtype == g.dtype == torch.float32
+        and p.device == g.device == device
+        and p.stride() == g.stride() == m.stride()
+        for p, g, m in zip(params, gradients, states, strict=True)
+    )
