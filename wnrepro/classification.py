@@ -4,10 +4,10 @@ The training loop (`wnrepro.engine`) knows batches and metrics; what the loss is
 as an error is said here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -44,13 +44,11 @@ class Sums:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    model: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
 ) -> tuple[float, float]:
-    """Mean loss in nats and error in percent over `batches`, in evaluation mode.
-
-    The model is left in evaluation mode.
-    """
-    model.eval()
+    """Mean loss in nats and error in percent over `batches` of a model in evaluation mode."""
     sums = Sums(device)
     for images, labels in batches:
         sums.add(*loss_and_errors(model(images), labels), len(labels))

@@ -31,6 +31,9 @@ OPTIMISERS = {
 }
 """Each with its keys beside `name` and `lr`."""
 
+COMPILED_FROM_STEPS = 20_000
+"""Half a minute or more of a GPU, at one to two milliseconds per step, uncompiled."""
+
 
 @dataclass
 class DataConfig:
@@ -149,6 +152,8 @@ class Config:
     """auto (a GPU if there is one), cpu or cuda."""
     precision: str = "float32"
     """Of the forward and backward pass: float32, tf32, bf16 or float64."""
+    compile: bool | None = None
+    """Whether torch compiles the network, a minute at the start; null for where that pays."""
     threads: int | None = None
     """CPU threads; null for one with an mlp, whose steps are too short to share, else torch's."""
 
@@ -247,6 +252,18 @@ def training_size(config: Config) -> int:
 def cpu_threads(config: Config) -> int | None:
     """Threads that a run computes with on a CPU; None for torch's choice."""
     return config.threads or (1 if config.model.name == "mlp" else None)
+
+
+def compiles(config: Config, device: str) -> bool:
+    """Whether a run on `device`, "cpu" or "cuda", has its network compiled.
+
+    By default only what takes a GPU longer than compiling does: the convolutional network for
+    `COMPILED_FROM_STEPS` steps or more. On a CPU it has not paid (results/benchmarks).
+    """
+    if config.compile is not None:
+        return config.compile
+    steps = config.epochs * (training_size(config) // config.batch_size)
+    return device == "cuda" and config.model.name != "mlp" and steps >= COMPILED_FROM_STEPS
 
 
 def _at_most(value: int | None, limit: int | None) -> int | None:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wnrepro.classification import Sums, evaluate, loss_and_errors
+from wnrepro.classification import Sums, evaluate
 from wnrepro.data import Dataset, batches
 from wnrepro.nn import Unit, data_dependent_init
 from wnrepro.optim import Schedule
 from wnrepro.randomness import Streams
+from wnrepro.step import Step, compiled
 
 EVALUATION_BATCH = 500
 """Images per forward pass in evaluation; a matter of memory only."""
@@ -57,8 +58,10 @@ class Training:
 
     model: maps images to logits; on the data set's device. optimizer: with "lr" in its groups,
     which the schedule sets at each epoch's start, and β1 too where they have "betas". autocast:
-    the precision of forward passes. `epoch` counts the epochs that are done, `step` the steps of
-    the current one.
+    the precision of forward passes. compile: whether torch compiles the model, which takes up to a
+    minute at the start. capture: whether a GPU replays the
+    step (see `Step`); None for wherever there is one. `epoch` counts the epochs that are done,
+    `step` the steps of the current one.
     """
 
     model: nn.Module
@@ -68,13 +71,25 @@ class Training:
     streams: Streams
     batch_size: int
     autocast: Callable[[], AbstractContextManager] = nullcontext
+    compile: bool = False
+    capture: bool | None = None
     epoch: int = 0
     step: int = 0
     _sums: Sums = field(init=False)
 
     def __post_init__(self) -> None:
+        on_gpu = self.device.type == "cuda"
         self._sums = Sums(self.device)
-        if self.device.type == "cuda":
+        self._forward = compiled(self.model) if self.compile else self.model
+        self._step = Step(
+            self._forward,
+            self.optimizer,
+            self._sums,
+            self.autocast,
+            [each for each in self.streams.values() if each.device.type == "cuda"],
+            capture=on_gpu if self.capture is None else self.capture,
+        )
+        if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)  # a process may train many runs
 
     @property
@@ -117,7 +132,7 @@ class Training:
                 group["betas"] = (self.schedule.beta1_at(epoch), group["betas"][1])
         if self.step == 0:
             self.streams.start_epoch(epoch)
-            self._sums = Sums(self.device)
+            self._sums.tensor.zero_()
         self.model.train()
         order = self._order_of(epoch)[self.step * self.batch_size :]
         for images, labels in batches(self.dataset.train, self.batch_size, order):
@@ -128,9 +143,10 @@ class Training:
         train_loss, train_error_percent = self._sums.read()  # waits for the device
         trained = time.perf_counter()
         layers = _layer_norms(self.model)
+        self.model.eval()
         with self.autocast():
             test_batches = batches(self.dataset.evaluation, EVALUATION_BATCH)
-            loss, error_percent = evaluate(self.model, test_batches, self.device)
+            loss, error_percent = evaluate(self._forward, test_batches, self.device)
         done = time.perf_counter()
         samples = (self.steps_per_epoch - first) * self.batch_size
         self.epoch, self.step = epoch + 1, 0
@@ -149,12 +165,7 @@ class Training:
         )
 
     def _train_step(self, images: Tensor, labels: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
-            loss, errors = loss_and_errors(self.model(images), labels)
-        loss.backward()
-        self.optimizer.step()
-        self._sums.add(loss, errors, len(labels))
+        self._step(images, labels)
 
     def _order_of(self, epoch: int) -> Tensor:
         return self.streams.permutation(len(self.dataset.train), epoch).to(self.device)
@@ -166,7 +177,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
-            "sums": self._sums.tensor,
+            "sums": self._sums.tensor.clone(),
             "streams": self.streams.state_dict(),
         }
 
@@ -174,7 +185,6 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self._sums = Sums(self.device)
         self._sums.tensor.copy_(state["sums"])
         self.streams.load_state_dict(state["streams"])
 

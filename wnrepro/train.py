@@ -12,6 +12,7 @@ too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a ch
 
 import functools
 import logging
+import shutil
 import signal
 import sys
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wnrepro.command_line import guarded, hydra_main
-from wnrepro.config import Config, as_dict, as_yaml, cpu_threads
+from wnrepro.config import Config, as_dict, as_yaml, compiles, cpu_threads
 from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import identity, run_directory
@@ -199,6 +200,7 @@ def _build(config: Config, device: Any) -> Any:
     tf32 = config.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True  # batches are of one size: the fastest algorithm for it
     dtype = torch.float64 if config.precision == "float64" else torch.float32
     autocast = nullcontext
     if config.precision == "bf16":
@@ -230,7 +232,13 @@ def _build(config: Config, device: Any) -> Any:
     optimizer, schedule = build_optimizer(
         params=network.parameters(), epochs=config.epochs, **as_dict(config)["optim"]
     )
-    return Training(network, optimizer, dataset, schedule, streams, config.batch_size, autocast)
+    compile = compiles(config, device.type)
+    if compile:
+        log.info("compiling the network: the first steps take up to a minute")
+    return Training(
+        *(network, optimizer, dataset, schedule, streams, config.batch_size, autocast),
+        compile=compile,
+    )
 
 
 def _device(config: Config) -> Any:
@@ -242,6 +250,8 @@ def _device(config: Config) -> Any:
     device = torch.device("cuda" if available and config.device != "cpu" else "cpu")
     if config.precision == "tf32" and device.type == "cpu":
         raise RunError("precision=tf32 is a GPU's; on a CPU use precision=float32 or bf16")
+    if config.compile and device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
+        raise RunError("compile=true needs a C++ compiler here: install g++, or use compile=false")
     return device
 
 

@@ -75,3 +75,5 @@ class ConvPoolCNNC(nn.Sequential):
         self.conv9 = conv(2 * w, 2 * w, 1)
         self.average = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.dense = Unit(arm, nn.Linear(2 * w, n_classes), generator=draw.get("init"))
+        # Convolutions are faster so, on a CPU by a fifth to a third (results/benchmarks).
+        self.to(memory_format=torch.channels_last)

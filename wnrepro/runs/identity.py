@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-EXCLUDED = ("tracker", "runs", "scale", "data.root", "device", "threads")
+EXCLUDED = ("tracker", "runs", "scale", "data.root", "device", "threads", "compile")
 """Dotted keys that do not change what is computed, so that a run is recognised without them.
 
 `tracker`: where curves are shown. `runs` and `data.root`: where files lie. `scale`: by then it has
-shrunk what it shrinks. `device` and `threads`: which hardware computes and how many cores of it; a
-run may be interrupted on one machine and go on on another. The manifest says which ones they were.
+shrunk what it shrinks. `device`, `threads`, `compile`: which hardware computes, how many cores of
+it and by whose kernels; a run may be interrupted on one machine and go on on another. The manifest
+says which ones they were.
 """
 
 
