@@ -15,6 +15,7 @@ import logging
 import shutil
 import signal
 import sys
+import time
 from contextlib import nullcontext
 from typing import Any
 
@@ -34,6 +35,11 @@ from wnrepro.runs.status import Status
 # is imported where it is used.
 
 log = logging.getLogger("wnrepro.train")
+
+KEEPING_EVERY = 20
+"""On a GPU, where an epoch may take half a second and a checkpoint 0.1, a run is kept once it has
+trained so many times as long as keeping it took: that costs at most a twentieth, and two seconds of
+training are lost if it is killed. On a CPU it is kept after each epoch."""
 
 
 class Stopped(Exception):
@@ -88,6 +94,7 @@ class _Run:
         directory.write_config(as_yaml(config))
         self.metrics: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
+        self.due = 0.0
         state = checkpoint.load_latest(directory.path, plain)
         if state is None:
             if config.init.name == "data_dependent":
@@ -123,12 +130,12 @@ class _Run:
                     log.debug(said)
                     self.metrics.append(_metrics_row(epoch, training.dataset.evaluation_name))
                     self.timing.append(_timing_row(epoch))
-                    self.save()
-                    self.record("running")
-                    self.tracker.mirror(self.metrics)
                     if epoch.diverged:
                         state = "diverged"
-                    elif training.epoch < self.config.epochs:
+                    last = epoch.diverged or training.epoch == self.config.epochs
+                    if last or time.perf_counter() >= self.due:
+                        self.keep()
+                    if not last:
                         self._stop_if_asked()
             except Stopped:
                 state = "interrupted"
@@ -147,6 +154,16 @@ class _Run:
             picture = draw_curves(self.directory.path)
         self.record(state)
         self.tracker.finish(state, picture)
+
+    def keep(self) -> None:
+        """Save, record and show what there is, and set the time before which not to do it again."""
+        begun = time.perf_counter()
+        self.save()
+        self.record("running")
+        self.tracker.mirror(self.metrics)
+        if self.training.device.type == "cuda":
+            done = time.perf_counter()
+            self.due = done + KEEPING_EVERY * (done - begun)
 
     def save(self) -> None:
         """Checkpoint: all that the rest of the run depends on, and its record so far."""
