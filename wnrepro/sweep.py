@@ -9,7 +9,7 @@ import copy
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ from wnrepro.config import Config, as_dict, register_schema, resolve
 from wnrepro.errors import ConfigError
 from wnrepro.launchers import local, slurm
 from wnrepro.launchers.job import Outcome, Progress, Train
-from wnrepro.runs.identity import run_directory
+from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.status import Status, read_status
 
 log = logging.getLogger(__name__)
@@ -111,19 +111,27 @@ def _refuse_twins(configs: Sequence[Config]) -> None:
             raise ConfigError(f"the sweep has the run {directory} {times} times")
 
 
-def run(overrides: Sequence[str], train: Train) -> int:
-    """Run what is left of a sweep; its exit code: 0 if every run has finished, else 1."""
+def run(overrides: Sequence[str], train: Train, collected: Container[str] = ()) -> int:
+    """Run what is left of a sweep; its exit code: 0 if every run has finished, else 1.
+
+    collected: identities of runs that finished elsewhere and are not to be run here.
+    """
     if not any(override.startswith("hydra/launcher=") for override in overrides):
         local.prepare()
     sweep = expand(overrides)
     launch = _launcher(sweep)
-    before = [status_of(config) for config in sweep.configs]
-    left = [c for c, s in zip(sweep.configs, before, strict=True) if s is None or not s.finished]
-    log.info("%d runs, %d of them finished before", len(before), len(before) - len(left))
+    left = [c for c in sweep.configs if not _finished(c, collected)]
+    total = len(sweep.configs)
+    log.info("%d runs, %d of them finished before", total, total - len(left))
     with _Progress(left) as progress, logging_redirect_tqdm():
         if left:
             launch(left, sweep.settings, train, progress)
-    return _summary(left, progress.outcomes, len(sweep.configs))
+    return _summary(left, progress.outcomes, total)
+
+
+def _finished(config: Config, collected: Container[str]) -> bool:
+    status = status_of(config)
+    return (status is not None and status.finished) or identity(as_dict(config)) in collected
 
 
 def _launcher(sweep: Sweep) -> Launch:

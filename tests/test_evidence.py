@@ -1,0 +1,63 @@
+"""The queue of sweeps: what is collected is not run again, wherever it was made."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wnrepro import evidence
+from wnrepro.evidence import Entry, go_on, states
+from wnrepro.runs.tables import read_tables
+
+SMALL = ("+exp=digits_wn", "epochs=1", "data.train_size=600", "model.width=8", "tracker=none")
+
+
+def test_the_queue_composes_and_names_each_sweep_once() -> None:
+    found = list(states(Path("results")))
+    assert [state.entry for state in found] == list(evidence.QUEUE)
+    assert all(0 <= state.collected <= state.total > 0 for state in found)
+    assert len({entry.overrides for entry in evidence.QUEUE}) == len(evidence.QUEUE)
+
+
+def test_it_goes_on_where_the_tables_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tmp_path / "results"
+    queue = [
+        Entry("one seed", "cpu", (*SMALL, "seed=0")),
+        Entry("for a GPU", "cuda", (*SMALL, "seed=5")),
+        Entry("three seeds", "cpu", (*SMALL, "seed=0,1,2")),
+    ]
+    monkeypatch.setattr(evidence, "QUEUE", queue[:2])
+    assert go_on("cpu", results, [f"runs.root={tmp_path}/here"]) == 0
+    monkeypatch.setattr(evidence, "QUEUE", queue)
+    assert [state.collected for state in states(results)] == [1, 0, 1]
+    assert go_on("cpu", results, [f"runs.root={tmp_path}/there"]) == 0
+    assert [state.collected for state in states(results)] == [1, 0, 3]
+    assert len(list(tmp_path.glob("here/*/*"))) == 1
+    assert len(list(tmp_path.glob("there/*/*"))) == 2  # not the one that is collected
+    before = read_tables(results)
+    assert go_on("cpu", results, [f"runs.root={tmp_path}/nowhere"]) == 0
+    assert read_tables(results) == before
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_sweep_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = Entry("needs a GPU", "cpu", (*SMALL, "seed=0", "precision=tf32"))
+    monkeypatch.setattr(evidence, "QUEUE", [bad, Entry("good", "cpu", (*SMALL, "seed=1"))])
+    assert go_on("cpu", tmp_path / "results", [f"runs.root={tmp_path}/runs"]) == 1
+    assert not list(tmp_path.glob("runs/*/seed1-*"))
+
+
+def test_the_command_lists_the_queue_and_refuses_a_typo(tmp_path: Path) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        script = [sys.executable, "scripts/evidence.py", "--results", str(tmp_path)]
+        return subprocess.run([*script, *arguments], capture_output=True, text=True, check=False)
+
+    listed = command("--list")
+    assert listed.returncode == 0, listed.stderr
+    assert "0 of 15  cuda" in listed.stdout
+    assert len(listed.stdout.splitlines()) == 1 + len(evidence.QUEUE)
+    refused = command("--device", "cpu", "epochss=3")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    assert len(refused.stderr.splitlines()) == 1
