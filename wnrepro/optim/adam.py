@@ -55,7 +55,8 @@ class Adam(ForeachOptimizer):
             # s, it divides by √((s + ε(1 − β2ᵗ))/(1 − β2ᵗ)) = √(ŝ + ε).
             torch._foreach_add_(s, inside / beta2)
             settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": 0.0, "weight_decay": 0.0}
-            steps = [torch.tensor(float(t), device=params[0].device)] * len(params)
+            # filled there, since copying a number to a GPU waits for it
+            steps = [torch.full((), float(t), device=params[0].device)] * len(params)
             torch._fused_adam_(
                 params, gradients, m, s, [], steps, amsgrad=False, maximize=False, **settings
             )
