@@ -88,6 +88,7 @@ class _Run:
         self.identity = identity(plain)
         device = _device(config)
         self.training = _build(config, device)
+        plain["compile"] = self.training.compile  # what null stood for here
         directory.write_manifest(
             plain, sys.argv, device=str(device), threads=_threads(config), gpu=_gpu_name(device)
         )
