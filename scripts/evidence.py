@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from wnrepro.command_line import guarded
-from wnrepro.evidence import go_on, states
+from wnrepro.queue import go_on, states
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wnrepro import evidence
-from wnrepro.evidence import Entry, go_on, states
+from wnrepro import queue
+from wnrepro.queue import Entry, go_on, states
 from wnrepro.runs.tables import read_tables
 
 SMALL = ("+exp=digits_wn", "epochs=1", "data.train_size=600", "model.width=8", "tracker=none")
@@ -15,21 +15,21 @@ SMALL = ("+exp=digits_wn", "epochs=1", "data.train_size=600", "model.width=8", "
 
 def test_the_queue_composes_and_names_each_sweep_once() -> None:
     found = list(states(Path("results")))
-    assert [state.entry for state in found] == list(evidence.QUEUE)
+    assert [state.entry for state in found] == list(queue.QUEUE)
     assert all(0 <= state.collected <= state.total > 0 for state in found)
-    assert len({entry.overrides for entry in evidence.QUEUE}) == len(evidence.QUEUE)
+    assert len({entry.overrides for entry in queue.QUEUE}) == len(queue.QUEUE)
 
 
 def test_it_goes_on_where_the_tables_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = tmp_path / "results"
-    queue = [
+    entries = [
         Entry("one seed", "cpu", (*SMALL, "seed=0")),
         Entry("for a GPU", "cuda", (*SMALL, "seed=5")),
         Entry("three seeds", "cpu", (*SMALL, "seed=0,1,2")),
     ]
-    monkeypatch.setattr(evidence, "QUEUE", queue[:2])
+    monkeypatch.setattr(queue, "QUEUE", entries[:2])
     assert go_on("cpu", results, [f"runs.root={tmp_path}/here"]) == 0
-    monkeypatch.setattr(evidence, "QUEUE", queue)
+    monkeypatch.setattr(queue, "QUEUE", entries)
     assert [state.collected for state in states(results)] == [1, 0, 1]
     assert go_on("cpu", results, [f"runs.root={tmp_path}/there"]) == 0
     assert [state.collected for state in states(results)] == [1, 0, 3]
@@ -43,7 +43,7 @@ def test_it_goes_on_where_the_tables_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_sweep_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Entry("needs a GPU", "cpu", (*SMALL, "seed=0", "precision=tf32"))
-    monkeypatch.setattr(evidence, "QUEUE", [bad, Entry("good", "cpu", (*SMALL, "seed=1"))])
+    monkeypatch.setattr(queue, "QUEUE", [bad, Entry("good", "cpu", (*SMALL, "seed=1"))])
     assert go_on("cpu", tmp_path / "results", [f"runs.root={tmp_path}/runs"]) == 1
     assert not list(tmp_path.glob("runs/*/seed1-*"))
 
@@ -56,7 +56,7 @@ def test_the_command_lists_the_queue_and_refuses_a_typo(tmp_path: Path) -> None:
     listed = command("--list")
     assert listed.returncode == 0, listed.stderr
     assert "0 of 15  cuda" in listed.stdout
-    assert len(listed.stdout.splitlines()) == 1 + len(evidence.QUEUE)
+    assert len(listed.stdout.splitlines()) == 1 + len(queue.QUEUE)
     refused = command("--device", "cpu", "epochss=3")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ")
