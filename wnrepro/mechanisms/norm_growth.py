@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.norm_growth_figure import OPTIMISERS, ROUNDING, draw
-from wnrepro.mechanisms.statistics import t_interval
+from wnrepro.statistics import t_interval
 from wnrepro.mechanisms.training import norms, training, units
 
 NAME = "norm_growth"

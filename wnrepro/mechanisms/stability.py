@@ -11,7 +11,7 @@ from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.mechanisms import stability_figure
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.loss_range import Range, good_range
-from wnrepro.mechanisms.statistics import Interval, t_interval
+from wnrepro.statistics import Interval, t_interval
 from wnrepro.mechanisms.training import norms, training, units
 
 NAME = "stability"
