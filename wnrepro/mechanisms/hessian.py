@@ -11,10 +11,10 @@ from torch.nn.functional import cross_entropy, leaky_relu
 from wnrepro.arms import ARMS
 from wnrepro.drawing import label
 from wnrepro.mechanisms.experiment import Finding, Row
-from wnrepro.statistics import t_interval
 from wnrepro.mechanisms.training import units
 from wnrepro.models.convpool_cnn_c import SLOPE
 from wnrepro.nn.weight_norm import weight_norm
+from wnrepro.statistics import t_interval
 
 Loss = Callable[[Tensor], Tensor]
 STEP = 1e-8
