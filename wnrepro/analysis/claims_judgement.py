@@ -12,6 +12,7 @@ from wnrepro.analysis.claims_paper import CLAIMS, Claim, Region
 from wnrepro.analysis.claims_row import FINDING, MECHANISM, NEAREST, VERDICT, Row
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.records import Records
+from wnrepro.arms import ARMS
 from wnrepro.mechanisms.experiment import SEEDS_NEEDED, Outcome, decide
 from wnrepro.statistics import Interval
 
@@ -165,7 +166,7 @@ def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: st
         quantity=claim.quantity,
         criterion=claim.region.text(),
         judged_on=EVIDENCE[found.evidence].title,
-        ours=_number(found.interval, claim),
+        ours=_number(found, claim),
         interval=_name(found.interval),
         n=str(found.n),
         paired="by seed" if found.sample.paired else "no",
@@ -175,8 +176,8 @@ def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: st
     )
 
 
-def _number(interval: Interval | None, claim: Claim) -> str:
-    if interval is None:
+def _number(found: Measured, claim: Claim) -> str:
+    if (interval := found.interval) is None:
         return ""
     sign = "+" if claim.region.unit in (" percentage points", " decades") else ""
     form = f"{sign}.{claim.digits}f"
@@ -187,7 +188,10 @@ def _number(interval: Interval | None, claim: Claim) -> str:
             for end in (interval.low, interval.high)
         )
         number += f" [{low}, {high}]"
-    return number.replace("-", "−")
+    number = number.replace("-", "−")
+    if len(claim.measures) > 1:
+        number += f" against {ARMS[found.sample.against].label}, the least clear"
+    return number
 
 
 def _name(interval: Interval | None) -> str:

@@ -16,7 +16,8 @@ lies in the region, **not reproduced** if the whole interval lies outside, **inc
 otherwise, and always with fewer than 3 seeds. So that two arms are *equal* is confirmed only by an
 interval within a margin, and that one is *lower* has a least difference that counts. A verdict on
 CIFAR-10 rests on runs of the paper's whole protocol alone; *nearest evidence* is the same number
-from something smaller, for which the criterion was not made, and gives no verdict.
+from something smaller, for which the criterion was not made, and gives no verdict. Intervals are
+not widened for the number of claims: of twenty, one may be wrong by chance.
 
 A run that diverged is never left out in silence: what it counts as is said in
 `wnrepro/analysis/claims_measures.py`. `plain` is here what the paper's text says; the released
@@ -37,7 +38,10 @@ def as_markdown(rows: Sequence[Row]) -> str:
         f"## The experiments: {summary(verdicts)}\n",
         _table(
             ("", "claim", "the paper", "ours", "n", "verdict"),
-            [(r.id, r.claim, r.paper, r.ours or "–", r.n, f"**{r.verdict}**") for r in verdicts],
+            [
+                (r.id, r.claim, r.paper, r.ours or r.because, r.n, f"**{r.verdict}**")
+                for r in verdicts
+            ],
         ),
         _OUTLOOK,
         f"## The arguments: {summary(mechanisms)}\n",
@@ -66,7 +70,7 @@ def _section(row: Row, nearest: Sequence[Row]) -> str:
     lines = [
         f"### {row.id}. {row.claim}\n",
         f"- {row.source}. The paper: {row.paper}.",
-        f"- *Reproduced if* {row.quantity}, lies {row.criterion}.",
+        f"- Our number: {row.quantity}. *Reproduced if* it lies {row.criterion}.",
         f"- **{row.verdict}**: {row.because}. {_evidence(row)}".rstrip(),
     ]
     if row.settle:
@@ -78,10 +82,9 @@ def _section(row: Row, nearest: Sequence[Row]) -> str:
 def _evidence(row: Row) -> str:
     if row.n == "0":
         return ""
-    pairing = ", paired by seed" if row.paired == "by seed" else ""
     note = f" {row.because}." if row.role == NEAREST and row.because else ""
     return (
-        f"{row.judged_on}: {row.ours} ({row.interval}; n = {row.n} seeds{pairing}; "
+        f"{row.judged_on}: {row.ours} ({row.interval}; n = {row.n} seeds; "
         f"{row.hardware}; commit {row.commit}).{note}"
     )
 

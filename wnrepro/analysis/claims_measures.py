@@ -34,11 +34,12 @@ class Sample:
     paired: each value compares two arms at one seed. ratio: the values are logarithms of ratios.
     at_least, at_most: some of the values are only lower (upper) bounds.
     hindrance: why no verdict may rest on the values; empty if nothing hinders. note: what to know.
-    runs: identities of the runs behind the values.
+    against: the arm that is compared with. runs: identities of the runs behind the values.
     """
 
     values: tuple[float, ...]
     runs: tuple[str, ...] = ()
+    against: str = ""
     paired: bool = False
     ratio: bool = False
     at_least: bool = False
@@ -166,7 +167,7 @@ def norm_by_rate(arm: str) -> Measure:
         runs = records.runs[records.runs["arm"] == arm]
         layers = records.layers
         last = layers[layers["epoch"] == layers["identity"].map(runs["epochs"])]
-        norm = np.exp(np.log(last["v_norm"]).groupby(last["identity"]).mean()).reindex(runs.index)
+        norm = np.log(last["v_norm"]).groupby(last["identity"]).mean().reindex(runs.index)
         known = runs[(runs["status"] == "done") & np.isfinite(norm)]
         enough = known.groupby("seed")["learning_rate"].transform("nunique") >= 3
         found = [
@@ -239,6 +240,7 @@ def _compared(records: Records, arm: str, other: str, quantity: Quantity) -> Sam
     return Sample(
         tuple(value for value in differences if math.isfinite(value)),
         (*ours.index, *theirs.index),
+        against=other,
         paired=True,
         hindrance="; ".join(filter(None, (_diverged(arm, a), _diverged(other, b)))),
     )

@@ -50,11 +50,12 @@ class Region:
     unit: str
 
     def text(self) -> str:
+        low, high = (f"{end:g}".replace("-", "−") for end in (self.low, self.high))
         if self.low == -INFINITY:
-            return f"below {self.high:g}{self.unit}"
+            return f"below {high}{self.unit}"
         if self.high == INFINITY:
-            return f"above {self.low:g}{self.unit}"
-        return f"from {self.low:g} to {self.high:g}{self.unit}"
+            return f"above {low}{self.unit}"
+        return f"from {low} to {high}{self.unit}"
 
 
 @dataclass(frozen=True)
