@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -34,6 +35,20 @@ _STYLE = {
     "lines.markersize": 4.5,
     # Names in an SVG are hashes; with a salt they are the same each time.
     "svg.hashsalt": "wnrepro",
+}
+INK = "text.color"
+"""The rcParam with the colour of lines and words that belong to no arm."""
+_DARK = {
+    **dict.fromkeys((INK, "axes.edgecolor", "axes.labelcolor"), "#D8DEE6"),
+    **dict.fromkeys(("xtick.color", "ytick.color"), "#D8DEE6"),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#0D1117"),
+    "grid.color": "#333A44",
+}
+"""On the background of GitHub's dark pages; the colours of the arms are legible on both."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {"dpi": 200, "metadata": {"Software": None}},
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
 }
 
 
@@ -78,17 +93,21 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def save(draw: Callable[[], Figure], stem: Path) -> None:
-    """`<stem>.png` and `<stem>.svg` of the figure that `draw` makes, in the style above.
+def save(
+    draw: Callable[[], Figure],
+    stem: Path,
+    forms: Sequence[str] = ("png", "svg"),
+    *,
+    dark: bool = False,
+) -> None:
+    """`<stem>.png` and so on, for each of `forms`, of the figure that `draw` makes in this style.
 
-    The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
+    forms: of png, svg and pdf. dark: for a dark page. The user's matplotlibrc does not change them.
+    Byte-stable for one matplotlib version.
     """
-    with style.context(["default", _STYLE]):
+    with style.context(["default", _STYLE, _DARK if dark else {}]):
         figure = draw()
-        for form, options in (
-            ("png", {"dpi": 200, "metadata": {"Software": None}}),
-            ("svg", {"metadata": {"Date": None, "Creator": None}}),
-        ):
+        for form in forms:
             image = io.BytesIO()
-            figure.savefig(image, format=form, **options)
+            figure.savefig(image, format=form, **_OPTIONS[form])
             replace_file(stem.with_suffix(f".{form}"), image.getbuffer())

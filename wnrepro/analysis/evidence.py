@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from wnrepro.analysis.records import Records, setting_identity
 from wnrepro.arms import ARMS, PAPER_ARMS
 
@@ -110,6 +112,11 @@ class Evidence:
 
     def _counts(self, setting: str, seed: int) -> bool:
         return setting in self._keys and (self.more_seeds or seed in self.seeds)
+
+    def have(self, runs: pd.DataFrame) -> int:
+        """How many of the planned runs are among `runs`; further seeds do not count."""
+        planned = runs["setting"].isin(self._keys) & runs["seed"].isin(self.seeds)
+        return int(planned.sum())
 
     @property
     def planned(self) -> int:

@@ -20,8 +20,8 @@ from wnrepro.runs.tables import (
 )
 
 _TEXT = frozenset(
-    ["identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status", "config", "dirty", "layer", "device", "cpu", "gpu", "torch", "commit", "date"]
-)
+    ("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status")
+) | {"config", "dirty", "layer", "device", "cpu", "gpu", "torch", "commit", "date"}
 """Columns that are no numbers. A version such as 2.10 is none either."""
 _WHOLE = ("seed", "epochs", "epochs_done", "width", "batch_size", "held_out", "epoch")
 

@@ -1,0 +1,113 @@
+"""Treatments side by side: the init with and without, and the optimisers, seed by seed."""
+
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wnrepro.analysis.averages import over_seeds
+from wnrepro.analysis.canvas import canvas, log_errors
+from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.records import Records, finals, finite
+from wnrepro.arms import ARMS
+from wnrepro.drawing import INK, label
+from wnrepro.statistics import Interval, paired_difference, t_interval
+
+WITH, WITHOUT = "data_dependent", "none"
+"""Of the init."""
+OPTIMISER_LABELS = {
+    "momentum": "momentum",
+    "averaged_momentum": "averaged\nmomentum",
+    "adadelta": "Adadelta\n(RMSprop)",
+    "adam": "Adam",
+    "adamax": "Adamax",
+}
+"""Adadelta as the notes call it; torch's name for it is RMSprop."""
+
+
+def init_differences(records: Records, column: str) -> dict[str, Interval | None]:
+    """Arm → with minus without the data-dependent init, paired by seed; None without a pair."""
+    found: dict[str, Interval | None] = {}
+    for arm in arms_in(records.runs):
+        runs = records.runs[records.runs["arm"] == arm]
+        ours, theirs = (finite(finals(runs[runs["init"] == i], column)) for i in (WITH, WITHOUT))
+        found[arm] = paired_difference(ours, theirs) if ours.keys() & theirs.keys() else None
+    return found
+
+
+def draw_inits(records: Records, title: str) -> Figure:
+    """Left the training error by epoch, solid with the init; right the test errors' differences."""
+    figure, (left, right) = canvas(title, 2, 3.4)
+    values: list[float] = []
+    for init, dashes in ((WITH, "-"), (WITHOUT, "--")):
+        chosen = records.of(records.runs.index[records.runs["init"] == init])
+        for arm in arms_in(chosen.runs):
+            average = over_seeds(chosen, arm, "train_error_percent")
+            if average is not None and average.n:
+                axes_colour = ARMS[arm].colour
+                left.plot(average.x, average.mean, dashes, color=axes_colour, linewidth=1.3)
+                values += list(average.mean)
+    log_errors(left, values)
+    left.set_xlabel("epoch")
+    left.set_ylabel("training error (%)")
+    for text, dashes, height in (("with init", "-", 0.96), ("without", "--", 0.88)):
+        ends, place = ((0.55, 0.66), (height, height)), left.transAxes
+        left.plot(*ends, dashes, color=rcParams[INK], linewidth=1.3, transform=place)
+        left.text(0.69, height, text, transform=place, va="center", fontsize=9.5)
+    _draw_differences(right, init_differences(records, "test_error_percent"))
+    return figure
+
+
+def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
+    axes.axvline(0, color=rcParams[INK], linewidth=0.9)
+    for row, (arm, each) in enumerate(reversed(found.items())):
+        if each is None:
+            continue
+        colour = ARMS[arm].colour
+        if each.n > 1:
+            axes.plot((each.low, each.high), (row, row), color=colour)
+        axes.plot(each.estimate, row, "o", color=colour)
+    names = [ARMS[arm].short.replace(" + ", " +\n") for arm in reversed(found)]
+    axes.set_yticks(range(len(found)), names)
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("test error with − without (points)")
+
+
+def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
+    """One column of points per optimiser, one colour per arm: mean, interval and every seed."""
+    figure, panels = canvas(title, len(columns), 3.5)
+    present = [name for name in OPTIMISER_LABELS if name in set(records.runs["optimizer"])]
+    arms = arms_in(records.runs)
+    for axes, column in zip(panels, columns, strict=True):
+        drawn: list[float] = []
+        for place, optimiser in enumerate(present):
+            for index, arm in enumerate(arms):
+                x = place + 0.22 * (index - (len(arms) - 1) / 2)
+                drawn += _draw_seeds(axes, x, records, optimiser, arm, column)
+        log_errors(axes, drawn)
+        names = [OPTIMISER_LABELS[name] for name in present]
+        axes.set_xticks(range(len(present)), names, fontsize=9)
+        axes.set_xlim(-0.5, len(present) - 0.5)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel(column.removesuffix("_percent").replace("_", " ") + " (%)")
+    for index, arm in enumerate(reversed(arms)):
+        place = {"xycoords": "axes fraction", "xytext": (6, 14 * index + 10)}
+        label(panels[-1], 1, 0, ARMS[arm].short, ARMS[arm].colour, **place)
+    return figure
+
+
+def _draw_seeds(
+    axes: Axes, x: float, records: Records, optimiser: str, arm: str, column: str
+) -> list[float]:
+    runs = records.runs
+    chosen = runs[(runs["optimizer"] == optimiser) & (runs["arm"] == arm)]
+    values = list(finite(finals(chosen, column)).values())
+    if not values:
+        return []
+    colour = ARMS[arm].colour
+    each = t_interval(values)
+    if each.n > 1:
+        axes.plot((x, x), (max(each.low, 0), each.high), color=colour, linewidth=1.2)
+    axes.plot([x] * len(values), values, ".", color=colour, markersize=3, alpha=0.6)
+    axes.plot(x, each.estimate, "o", color=colour)
+    return values
