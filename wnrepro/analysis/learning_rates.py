@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.analysis.canvas import canvas, log_errors, name_lines
+from wnrepro.analysis.canvas import End, canvas, log_errors, log_rates, name_lines
 from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.error_curves import YLABELS
 from wnrepro.analysis.records import Records, finals, finite
@@ -36,7 +36,6 @@ def draw(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
     """One panel per column of `records.runs`; crosses above it where runs diverged."""
     figure, panels = canvas(title, len(columns), 3.5)
     for axes, column in zip(panels, columns, strict=True):
-        axes.set_xscale("log")
         drawn, ends = [], []
         for index, arm in enumerate(arms_in(records.runs)):
             runs = records.runs[records.runs["arm"] == arm]
@@ -44,6 +43,7 @@ def draw(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
             drawn += values
             ends += end
         log_errors(axes, drawn)
+        log_rates(axes, records.runs["learning_rate"])
         axes.set_xlabel("learning rate")
         axes.set_ylabel(_LABELS[column])
         if axes is panels[-1]:
@@ -53,7 +53,8 @@ def draw(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
 
 def _draw_arm(
     axes: Axes, runs: pd.DataFrame, arm: str, column: str, index: int
-) -> tuple[list[float], list[tuple[float, str, str]]]:
+) -> tuple[list[float], list[End]]:
+    """What the axis has to show, and where the line ends."""
     points = by_rate(runs, column)
     colour = ARMS[arm].colour
     # A few percent apart, so that the intervals of the arms do not hide one another.
@@ -61,12 +62,13 @@ def _draw_arm(
     known = [(rate * shift, each) for rate, each, _, _ in points if each is not None]
     rates = [rate for rate, _ in known]
     means = [each.estimate for _, each in known]
+    shown = list(means)
     axes.plot(rates, means, "-o", color=colour, markersize=3.5)
     for rate, each in known:
         if each.n > 1:
-            axes.plot(
-                (rate, rate), (max(each.low, 0), each.high), color=colour, linewidth=1, alpha=0.6
-            )
+            low, high = max(each.low, each.estimate / 1.5), min(each.high, 100)
+            axes.plot((rate, rate), (low, high), color=colour, linewidth=1, alpha=0.6)
+            shown += (low, high)
     for rate, _, diverged, _ in points:
         if diverged:
             axes.plot(
@@ -77,4 +79,4 @@ def _draw_arm(
                 transform=axes.get_xaxis_transform(),
                 clip_on=False,
             )
-    return means, [(means[-1], ARMS[arm].short, colour)] if means else []
+    return shown, [(means[-1], ARMS[arm].short, colour)] if means else []

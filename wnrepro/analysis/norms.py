@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
-from wnrepro.analysis.canvas import canvas, name_lines, whole_numbers
+from wnrepro.analysis.canvas import canvas, log_norms, log_rates, name_lines, whole_numbers
 from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
-from wnrepro.drawing import plain_numbers
 from wnrepro.statistics import t_interval
 
 _PANELS = 3
@@ -49,21 +47,19 @@ def _panels(records: Records, norms: pd.DataFrame, title: str, against: str) -> 
     figure, panels = canvas(title, max(len(shown), 1), 3.0)
     for axes, layer in zip(panels, shown, strict=False):
         own = norms[norms["layer"] == layer]
-        ends = []
+        ends, drawn = [], []
         for arm in arms_in(records.runs):
             means = _draw_arm(axes, own[own["arm"] == arm], arm, against)
+            drawn += means
             if means:
                 ends.append((means[-1], ARMS[arm].short, ARMS[arm].colour))
         axes.set_title(layer, fontsize=10.5)
+        log_norms(axes, drawn)
         if against == "epoch":
-            axes.set_yscale("log")
-            plain_numbers(axes.yaxis)
             whole_numbers(axes)
             axes.set_xlabel("epoch")
         else:
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(numticks=6))
+            log_rates(axes, own["learning_rate"])
             axes.set_xlabel("learning rate")
         if axes is panels[0]:
             axes.set_ylabel("mean ‖v‖ over units")

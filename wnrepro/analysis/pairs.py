@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wnrepro.analysis.averages import over_seeds
-from wnrepro.analysis.canvas import canvas, log_errors
+from wnrepro.analysis.canvas import canvas, log_errors, whole_numbers
 from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.error_curves import YLABELS
 from wnrepro.analysis.records import Records, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK, label
@@ -43,10 +44,11 @@ def draw_inits(records: Records, title: str) -> Figure:
         for arm in arms_in(chosen.runs):
             average = over_seeds(chosen, arm, "train_error_percent")
             if average is not None and average.n:
-                axes_colour = ARMS[arm].colour
-                left.plot(average.x, average.mean, dashes, color=axes_colour, linewidth=1.3)
+                colour = ARMS[arm].colour
+                left.plot(average.x, average.mean, dashes, color=colour, linewidth=1.3)
                 values += list(average.mean)
     log_errors(left, values)
+    whole_numbers(left)
     left.set_xlabel("epoch")
     left.set_ylabel("training error (%)")
     for text, dashes, height in (("with init", "-", 0.96), ("without", "--", 0.88)):
@@ -61,6 +63,7 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
     axes.axvline(0, color=rcParams[INK], linewidth=0.9)
     for row, (arm, each) in enumerate(reversed(found.items())):
         if each is None:
+            axes.text(0, row, "  no pair of seeds yet", va="center", fontsize=9)
             continue
         colour = ARMS[arm].colour
         if each.n > 1:
@@ -68,9 +71,11 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
         axes.plot(each.estimate, row, "o", color=colour)
     names = [ARMS[arm].short.replace(" + ", " +\n") for arm in reversed(found)]
     axes.set_yticks(range(len(found)), names)
+    for text, arm in zip(axes.get_yticklabels(), reversed(found), strict=True):
+        text.set_color(ARMS[arm].colour)
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("test error with − without (points)")
+    axes.set_xlabel("test error with − without init\n(percentage points)")
 
 
 def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
@@ -89,7 +94,7 @@ def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> F
         axes.set_xticks(range(len(present)), names, fontsize=9)
         axes.set_xlim(-0.5, len(present) - 0.5)
         axes.grid(axis="x", visible=False)
-        axes.set_ylabel(column.removesuffix("_percent").replace("_", " ") + " (%)")
+        axes.set_ylabel(YLABELS[column])
     for index, arm in enumerate(reversed(arms)):
         place = {"xycoords": "axes fraction", "xytext": (6, 14 * index + 10)}
         label(panels[-1], 1, 0, ARMS[arm].short, ARMS[arm].colour, **place)
@@ -107,7 +112,8 @@ def _draw_seeds(
     colour = ARMS[arm].colour
     each = t_interval(values)
     if each.n > 1:
-        axes.plot((x, x), (max(each.low, 0), each.high), color=colour, linewidth=1.2)
+        low, high = max(each.low, each.estimate / 1.5), min(each.high, 100)
+        axes.plot((x, x), (low, high), color=colour, linewidth=1.2)
     axes.plot([x] * len(values), values, ".", color=colour, markersize=3, alpha=0.6)
     axes.plot(x, each.estimate, "o", color=colour)
-    return values
+    return [*values, each.estimate]

@@ -69,7 +69,9 @@ class Figure(Item):
     def drawing(self, records: Records, paper: Paper) -> Drawing:
         (name,) = self.used(records)
         own = select(records, name)
-        return self.draw(own, paper, f"{EVIDENCE[name].title}; {seeds(own.runs)}")
+        n = seeds(own.runs)
+        shown = "no interval" if n == "n = 1 seed" else "mean and 95 % t interval"
+        return self.draw(own, paper, f"{EVIDENCE[name].title}; {shown}, {n}")
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,10 @@ FIGURES: dict[str, Figure] = {
             "learning_rates",
             "MNIST: error against learning rate",
             ("mnist_lr_robustness",),
-            f"Dots: means over seeds; bars: {T}. A cross above the axes: at least one seed diverged "
-            "at that rate, and the dot below it is of the others. The arms stand a few percent "
-            "apart for legibility. Errors after the last epoch, on the test set: no rate is chosen "
-            "from it.",
+            f"Dots: means over seeds; bars: {T}, cut at two thirds of the mean. A cross above the "
+            "axes: at least one seed diverged at that rate, and the dot below it is of the others. "
+            "The arms stand a few percent apart for legibility. Errors after the last epoch, on "
+            "the test set: no rate is chosen from it.",
             lambda own, _, heading: learning_rates.draw(own, heading, (TRAIN, TEST)),
         ),
         Figure(
@@ -168,8 +170,9 @@ FIGURES: dict[str, Figure] = {
             "optimisers",
             "MNIST: five optimisers, each at its best learning rate",
             ("mnist_optimizers",),
-            f"Large dots: means over seeds; bars: {T}; small dots: every seed. Errors after the "
-            "last epoch; the rates were chosen on held-out images (LOG.md).",
+            f"Large dots: means over seeds; bars: {T}, cut at two thirds of the mean; small dots: "
+            "every seed. Errors after the last epoch; the rates were chosen on held-out images "
+            "(LOG.md).",
             lambda own, _, heading: pairs.draw_optimisers(own, heading, (TRAIN, TEST)),
         ),
         Figure(
@@ -192,8 +195,8 @@ FIGURES: dict[str, Figure] = {
             "norm_learning_rates",
             "MNIST: norm of v after training, by learning rate",
             ("mnist_lr_robustness",),
-            f"Mean over a layer's units after the last epoch, then over seeds; bands: {T}. Runs that "
-            "diverged are left out. For arms without v it is the norm of w.",
+            f"Mean over a layer's units after the last epoch, then over seeds; bands: {T}. "
+            "Runs that diverged are left out. For arms without v it is the norm of w.",
             lambda own, _, heading: norms.draw_by_rate(own, heading),
         ),
     )
