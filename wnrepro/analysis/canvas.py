@@ -1,7 +1,6 @@
 """What the figures have in common: title, names of lines, logarithmic axes of errors."""
 
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -32,9 +31,11 @@ _TITLE_CHARACTERS = 92
 
 
 def canvas(title: str, columns: int = 2, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """A row of panels under a title line, which says what is shown and n."""
+    """A row of panels under a title, which says what is shown and n; in two lines if it is long."""
     figure, axes = panels(columns, height)
-    figure.suptitle(textwrap.fill(title, _TITLE_CHARACTERS), x=0.01, ha="left", fontsize=10)
+    if len(title) > _TITLE_CHARACTERS:
+        title = "\n".join(title.rsplit("; ", 1))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     for each in axes:
         each.set_axisbelow(True)
     return figure, axes
@@ -50,10 +51,10 @@ def name_lines(axes: Axes, ends: Iterable[End]) -> None:
     label_ends(axes, [(edge, min(max(y, low), high), text, colour) for y, text, colour in ends])
 
 
-def whole_numbers(axes: Axes) -> None:
-    """An axis of epochs, from 0."""
+def whole_numbers(axes: Axes, most: int = 6) -> None:
+    """An axis from 0 with at most so many intervals between ticks."""
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True))
 
 
 def log_errors(axes: Axes, values: Sequence[float] | np.ndarray) -> None:

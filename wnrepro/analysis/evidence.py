@@ -125,7 +125,7 @@ class Evidence:
 
     @cached_property
     def _keys(self) -> frozenset[str]:
-        return frozenset(setting_identity(_nested(setting)) for setting in self.settings)
+        return frozenset(setting_identity(nested(setting)) for setting in self.settings)
 
 
 def _evidence(
@@ -251,12 +251,13 @@ def select(records: Records, name: str) -> Records:
     return records.of(runs.index[[counts(setting, seed) for setting, seed in pairs]])
 
 
-def _nested(setting: Setting) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def nested(setting: Setting) -> dict[str, Any]:
+    """The setting as it stands in a run's config, without the seed."""
+    config: dict[str, Any] = {}
     for key, value in setting.items():
         *groups, last = key.split(".")
-        node = nested
+        node = config
         for group in groups:
             node = node.setdefault(group, {})
         node[last] = value
-    return nested
+    return config

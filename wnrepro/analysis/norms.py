@@ -56,7 +56,7 @@ def _panels(records: Records, norms: pd.DataFrame, title: str, against: str) -> 
         axes.set_title(layer, fontsize=10.5)
         log_norms(axes, drawn)
         if against == "epoch":
-            whole_numbers(axes)
+            whole_numbers(axes, 4)
             axes.set_xlabel("epoch")
         else:
             log_rates(axes, own["learning_rate"])

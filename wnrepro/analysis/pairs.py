@@ -3,6 +3,7 @@
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from wnrepro.analysis.averages import over_seeds
 from wnrepro.analysis.canvas import canvas, log_errors, whole_numbers
@@ -17,12 +18,12 @@ WITH, WITHOUT = "data_dependent", "none"
 """Of the init."""
 OPTIMISER_LABELS = {
     "momentum": "momentum",
-    "averaged_momentum": "averaged\nmomentum",
-    "adadelta": "Adadelta\n(RMSprop)",
+    "averaged_momentum": "avg. momentum",
+    "adadelta": "Adadelta",
     "adam": "Adam",
     "adamax": "Adamax",
 }
-"""Adadelta as the notes call it; torch's name for it is RMSprop."""
+"""Adadelta is that of the notes, which torch calls RMSprop."""
 
 
 def init_differences(records: Records, column: str) -> dict[str, Interval | None]:
@@ -74,6 +75,7 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
     for text, arm in zip(axes.get_yticklabels(), reversed(found), strict=True):
         text.set_color(ARMS[arm].colour)
     axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("test error with − without init\n(percentage points)")
 
@@ -91,7 +93,8 @@ def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> F
                 drawn += _draw_seeds(axes, x, records, optimiser, arm, column)
         log_errors(axes, drawn)
         names = [OPTIMISER_LABELS[name] for name in present]
-        axes.set_xticks(range(len(present)), names, fontsize=9)
+        axes.set_xticks(range(len(present)), names, fontsize=9.5, rotation=30, ha="right")
+        axes.tick_params(axis="x", pad=1)
         axes.set_xlim(-0.5, len(present) - 0.5)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel(YLABELS[column])

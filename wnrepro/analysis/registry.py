@@ -36,11 +36,11 @@ class Item:
 
     def caption(self, records: Records) -> str:
         """What is shown, n, which runs diverged, what is missing, hardware and commits."""
-        parts = [f"{self.title}. {self.says}"]
+        parts = [f"{self.title}.", self.says]
         for name in self.used(records):
             own = select(records, name)
             parts.append(caption(name, own, f"{EVIDENCE[name].title}: {seeds(own.runs)}."))
-        return " ".join(parts)
+        return " ".join(part for part in parts if part)
 
     def lacks(self, records: Records) -> list[str]:
         """A line for each evidence that is not complete, with the command that gets the rest."""
@@ -123,7 +123,7 @@ def _figure1(name: str, title: str, says: str, column: str, against: str) -> Fig
         behind = paper.figure1 if (column, against) == (TRAIN, "epoch") else None
         return error_curves.draw_figure1(own, heading, column, against, behind)
 
-    return Figure(name, title, _CIFAR, f"{_BAND} {says}", draw)
+    return Figure(name, title, _CIFAR, f"{_BAND} {says}".rstrip(), draw)
 
 
 FIGURES: dict[str, Figure] = {
