@@ -41,7 +41,9 @@ def results(tmp_path: Path) -> Path:
     }
     made = {"conditioning": {"pieces": 1, "sources": [source, source | {"dirty": False}]}}
     (folder / "provenance.json").write_text(json.dumps(made))
-    judged = [(load(name), VERDICT if name == "conditioning" else None, "") for name in NAMES]
+    judged = [
+        (load(name), VERDICT if name == "conditioning" else None, "Lines: means.") for name in NAMES
+    ]
     page.write(folder / "README.md", judged, folder, "python scripts/mechanisms.py")
     return tmp_path
 
@@ -59,6 +61,7 @@ def test_the_page_is_read_as_it_was_written(results: Path):
     judged = read[NAMES.index("conditioning")]
     assert (judged.verdict, judged.because) == (VERDICT.outcome, VERDICT.because)
     assert judged.findings == VERDICT.findings
+    assert judged.caption == "Lines: means."
     assert judged.seeds == 3
     assert judged.hardware == "Xeon, torch 2.15.0"
     assert judged.commit == "abcdef0123 with changes + abcdef0123"
@@ -93,6 +96,7 @@ def test_the_committed_page():
     for each in claims_mechanisms.read(RESULTS):
         assert each.verdict in ("reproduced", "not reproduced", "inconclusive")
         assert each.because
+        assert each.caption
         assert each.seeds >= 3
         assert each.hardware
         assert each.commit

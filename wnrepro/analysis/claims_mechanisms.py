@@ -30,7 +30,8 @@ class Mechanism:
     """One experiment of the page, its texts as Markdown.
 
     verdict: an outcome, or NOT_RUN, where because is empty and there are no findings.
-    seeds: the fewest that a finding rests on. hardware, commit: of all pieces, joined by " + ".
+    caption: of its figure. seeds: the fewest that a finding rests on. hardware, commit: of all
+    pieces, joined by " + ".
     """
 
     number: int
@@ -42,6 +43,7 @@ class Mechanism:
     verdict: str
     because: str
     findings: tuple[Finding, ...]
+    caption: str
     seeds: int
     hardware: str
     commit: str
@@ -97,6 +99,7 @@ def _mechanism(name: str, heading: re.Match[str], body: str, made: dict, path: P
         verdict=one(r"\*\*Verdict: (.*?)\.\*\*") if run else NOT_RUN,
         because=one(r"\*\*Verdict: .*?\.\*\* (.*?)\n\n") if run else "",
         findings=findings,
+        caption=one(r"!\[.*?\]\(.*?\)\n\n\*(.*?)\*\n\n") if run else "",
         seeds=min(counts, default=0),
         hardware=_joined(f"{each.get('cpu')}, torch {each.get('torch')}" for each in sources),
         commit=_joined(

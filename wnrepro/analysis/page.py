@@ -10,13 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from wnrepro.analysis import claims
+from wnrepro.analysis import claims_mechanisms as mechanisms
 from wnrepro.analysis.claims_row import FINDING, MECHANISM, NEAREST, VERDICT, Row
 from wnrepro.analysis.page_pictures import Picture, picture
 from wnrepro.analysis.page_runs import run_table
 from wnrepro.analysis.publication import FIGURES_FOLDER, TABLES_FOLDER
 from wnrepro.analysis.records import Records
 from wnrepro.analysis.registry import FIGURES, TABLES
-from wnrepro.mechanisms import NAMES
 from wnrepro.replacement import replace_file
 
 PAGE = Path("index.html")
@@ -53,7 +53,7 @@ def write(results: Path, records: Records) -> Path:
     tables those that are there are shown and the others named. Equal files, equal bytes.
 
     Raises:
-        RunError: the page cannot be written.
+        RunError: the page of the mechanism experiments cannot be read, or this one not be written.
     """
     rows = claims.read(results)
     verdicts = _judged(rows, VERDICT, NEAREST)
@@ -65,12 +65,13 @@ def write(results: Path, records: Records) -> Path:
             verdicts=verdicts,
             arguments=arguments,
             counts=_counts(verdicts),
+            untested=sum(each.row.n == "0" for each in verdicts),
             argument_counts=_counts(arguments),
             outcomes=OUTCOMES,
             missing=_missing(results, records, rows),
             tables=list(_tables(results)),
             figures=list(_figures(results, records)),
-            mechanism_figures=list(_mechanism_figures(results, arguments)),
+            mechanism_figures=list(_mechanism_figures(results)),
             runs=run_table(records),
         )
     )
@@ -118,11 +119,11 @@ def _counts(judged: Sequence[Judged]) -> dict[str, int]:
 
 
 def _missing(results: Path, records: Records, rows: Sequence[Row]) -> dict[str, list[str]]:
-    """What would be needed → what waits for it."""
+    """What would be needed → what waits for it; of alternatives the first."""
     waiting: dict[str, list[str]] = {}
     for row in rows:
         if row.role in (VERDICT, MECHANISM) and row.settle:
-            waiting.setdefault(row.settle, []).append(f"claim {row.id}")
+            waiting.setdefault(row.settle.split(" or ")[0], []).append(f"claim {row.id}")
     for kind, items in (("figure", FIGURES), ("table", TABLES)):
         for item in items.values():
             for line in item.lacks(records):
@@ -138,11 +139,11 @@ def _figures(results: Path, records: Records) -> Iterable[Picture]:
             yield found
 
 
-def _mechanism_figures(results: Path, arguments: Sequence[Judged]) -> Iterable[Picture]:
-    for name, each in zip(NAMES, arguments, strict=False):
-        row = each.row
-        caption = f"{row.id}, {row.verdict}. {row.ours} {row.hardware}; commit {row.commit}."
-        if found := picture(results / "mechanisms", name, row.quantity, caption):
+def _mechanism_figures(results: Path) -> Iterable[Picture]:
+    for each in mechanisms.read(results):
+        title = f"M{each.number}. {each.title}"
+        caption = f"{each.caption} {each.hardware}; commit {each.commit}."
+        if found := picture(results / mechanisms.FOLDER, each.name, title, caption):
             yield found
 
 

@@ -45,7 +45,8 @@ for (const heading of table.tHead.rows[0].cells) {
   heading.replaceChildren(button);
   button.addEventListener("click", () => sort(heading));
 }
-form.addEventListener("input", filter);
+form.addEventListener("change", filter);
+words.addEventListener("input", filter);
 form.addEventListener("submit", (event) => event.preventDefault());
 form.hidden = false;
 filter(); // a browser may have kept what was typed before a reload
