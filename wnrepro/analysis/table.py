@@ -106,14 +106,12 @@ def listed(values: Iterable[float], digits: int = 2) -> str:
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
     """Columns of the CSV: the estimate, its interval and the interval's name."""
-    if interval is None:
-        return dict.fromkeys((prefix, f"{prefix}_low", f"{prefix}_high", f"{prefix}_interval"))
-    ends = (interval.low, interval.high) if interval.n > 1 else (None, None)
+    known = interval is not None and interval.n > 1
     return {
-        prefix: interval.estimate,
-        f"{prefix}_low": ends[0],
-        f"{prefix}_high": ends[1],
-        f"{prefix}_interval": interval.name if interval.n > 1 else None,
+        prefix: interval.estimate if interval else math.nan,
+        f"{prefix}_low": interval.low if known else math.nan,
+        f"{prefix}_high": interval.high if known else math.nan,
+        f"{prefix}_interval": interval.name if known else None,
     }
 
 
