@@ -146,7 +146,7 @@ def test_dark_and_light_and_paper(chrome: Chrome):
 
 
 def test_runs_are_filtered(chrome: Chrome, records: Records):
-    arms, data = (dict(records.runs[column]) for column in ("arm", "data"))
+    arms, data = (records.runs[column].to_dict() for column in ("arm", "data"))
     assert len(shown(chrome)) == len(arms)
     assert said(chrome) == f"{len(arms)} runs"
     choose(chrome, "arm", "wn")

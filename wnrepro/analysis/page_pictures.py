@@ -1,11 +1,13 @@
 """Figures as they stand in the page: whole files in data URIs, for light and for dark screens."""
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _DARK = "-dark"
+_BEYOND_THOUSANDTHS = re.compile(r"(\d\.\d{3})\d+")
 
 
 @dataclass(frozen=True)
@@ -33,5 +35,9 @@ def _data_uri(folder: Path, stem: str) -> str | None:
     if not files:
         return None
     smallest = min(files, key=lambda path: path.stat().st_size)
-    content = base64.b64encode(smallest.read_bytes()).decode()
-    return f"data:{_TYPES[smallest.suffix]};base64,{content}"
+    content = smallest.read_bytes()
+    if smallest.suffix == ".svg":
+        # A thousandth of a point cannot be seen, and a sixth of the page is beyond it.
+        text = _BEYOND_THOUSANDTHS.sub(r"\1", content.decode())
+        content = " ".join(text.split()).encode()
+    return f"data:{_TYPES[smallest.suffix]};base64,{base64.b64encode(content).decode()}"
