@@ -3,8 +3,9 @@
     python scripts/make_figures.py [NAME ...] [--list] [--results results] [--jobs N]
 
 Reads results/runs.csv, curves.csv.gz, layers.csv.gz and results/paper/*.csv; writes
-results/figures/*.{png,svg,pdf} and results/tables/*.{md,csv,tex}. The same records give the same
-bytes. What has no runs yet is left out, with the command that gets it; --list says what each lacks.
+results/figures/*.{png,svg,pdf} and results/tables/*.{md,csv,tex}, and, where no NAME is given,
+results/claims.md and results/index.html, which show them all. The same records give the same bytes.
+What has no runs yet is left out, with the command that gets it; --list says what each lacks.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wnrepro.analysis import paper, records
+from wnrepro.analysis import claims, page, paper, records
 from wnrepro.analysis.publication import FIGURES_FOLDER, gallery, named, prepare, publish_all
 from wnrepro.analysis.registry import Figure, Item
 from wnrepro.errors import WnreproError
@@ -58,6 +59,8 @@ def _publish(items: list[Item], found: records.Records, options: argparse.Namesp
         pass
     if not options.names:
         replace_file(options.results / FIGURES_FOLDER / "README.md", gallery(found))
+        claims.write(options.results, found)
+        page.write(options.results, found)
     print(f"{shown} of {len(items)} figures and tables are in {options.results}")
     for item in items:
         if not item.used(found):

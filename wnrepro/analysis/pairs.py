@@ -52,10 +52,10 @@ def draw_inits(records: Records, title: str) -> Figure:
     whole_numbers(left)
     left.set_xlabel("epoch")
     left.set_ylabel("training error (%)")
-    for text, dashes, height in (("with init", "-", 0.96), ("without", "--", 0.88)):
-        ends, place = ((0.55, 0.66), (height, height)), left.transAxes
+    for text, dashes, height in (("with init", "-", 0.17), ("without", "--", 0.08)):
+        ends, place = ((0.05, 0.16), (height, height)), left.transAxes
         left.plot(*ends, dashes, color=rcParams[INK], linewidth=1.3, transform=place)
-        left.text(0.69, height, text, transform=place, va="center", fontsize=9.5)
+        left.text(0.19, height, text, transform=place, va="center", fontsize=9.5)
     _draw_differences(right, init_differences(records, "test_error_percent"))
     return figure
 
@@ -107,6 +107,7 @@ def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> F
 def _draw_seeds(
     axes: Axes, x: float, records: Records, optimiser: str, arm: str, column: str
 ) -> list[float]:
+    """What the axis has to show."""
     runs = records.runs
     chosen = runs[(runs["optimizer"] == optimiser) & (runs["arm"] == arm)]
     values = list(finite(finals(chosen, column)).values())
@@ -114,9 +115,11 @@ def _draw_seeds(
         return []
     colour = ARMS[arm].colour
     each = t_interval(values)
+    shown = [*values, each.estimate]
     if each.n > 1:
         low, high = max(each.low, each.estimate / 1.5), min(each.high, 100)
         axes.plot((x, x), (low, high), color=colour, linewidth=1.2)
+        shown += (low, high)
     axes.plot([x] * len(values), values, ".", color=colour, markersize=3, alpha=0.6)
     axes.plot(x, each.estimate, "o", color=colour)
-    return [*values, each.estimate]
+    return shown
