@@ -8,7 +8,7 @@ from pathlib import Path
 from wnrepro.analysis import claims_mechanisms as mechanisms
 from wnrepro.analysis.claims_measures import Sample
 from wnrepro.analysis.claims_mechanisms import Mechanism
-from wnrepro.analysis.claims_paper import CLAIMS, Claim, Region
+from wnrepro.analysis.claims_paper import DECADES, POINTS, Claim, Region
 from wnrepro.analysis.claims_row import FINDING, MECHANISM, NEAREST, VERDICT, Row
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.records import Records
@@ -34,10 +34,6 @@ class Measured:
     outcome: Outcome
     because: str
     hindered: bool = False
-
-
-def judge_all(records: Records) -> list[Row]:
-    return [row for claim in CLAIMS for row in judge(claim, records)]
 
 
 def judge(claim: Claim, records: Records) -> list[Row]:
@@ -179,8 +175,8 @@ def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: st
 def _number(found: Measured, claim: Claim) -> str:
     if (interval := found.interval) is None:
         return ""
-    sign = "+" if claim.region.unit in (" percentage points", " decades") else ""
-    form = f"{sign}.{claim.digits}f"
+    sign = "+" if claim.region.unit in (POINTS, DECADES) else ""
+    form = f"{sign}.2f"
     number = f"{interval.estimate:{form}}{claim.region.unit}"
     if interval.n > 1:
         low, high = (
@@ -190,7 +186,7 @@ def _number(found: Measured, claim: Claim) -> str:
         number += f" [{low}, {high}]"
     number = number.replace("-", "−")
     if len(claim.measures) > 1:
-        number += f" against {ARMS[found.sample.against].label}, the least clear"
+        number += f" against {ARMS[found.sample.against].label}, the closest call"
     return number
 
 

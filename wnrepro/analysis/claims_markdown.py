@@ -17,7 +17,8 @@ otherwise, and always with fewer than 3 seeds. So that two arms are *equal* is c
 interval within a margin, and that one is *lower* has a least difference that counts. A verdict on
 CIFAR-10 rests on runs of the paper's whole protocol alone; *nearest evidence* is the same number
 from something smaller, for which the criterion was not made, and gives no verdict. Intervals are
-not widened for the number of claims: of twenty, one may be wrong by chance.
+over seeds, with the one test set that there is, and not widened for the number of claims: of
+twenty, one may be wrong by chance.
 
 A run that diverged is never left out in silence: what it counts as is said in
 `wnrepro/analysis/claims_measures.py`. `plain` is here what the paper's text says; the released

@@ -6,7 +6,7 @@ silence, for the runs that are left would then be a choice of the good ones.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -181,14 +181,13 @@ def norm_by_rate(arm: str) -> Measure:
     return measure
 
 
-def rate_range(arm: str, other: str) -> Measure:
+def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
     """Width of the range of good learning rates, `arm` minus `other`, in decades, by seed.
 
     Good: the test error is at most `GOOD_RATE` times that of the arm's best rate at that seed. The
     range is the unbroken one around the best; its ends are read off between rates on a straight
     line in log-log; a rate at which training diverged is outside. Where it goes on to the end of
-    what was tried its width is a lower bound. Seeds count for which both arms have the same rates,
-    at least three.
+    what was tried its width is a lower bound. Seeds count for which both arms have all `rates`.
     """
 
     def measure(records: Records) -> Sample:
@@ -196,11 +195,10 @@ def rate_range(arm: str, other: str) -> Measure:
             {seed: own.sort_values("learning_rate") for seed, own in of_arm.groupby("seed")}
             for of_arm in (records.runs[records.runs["arm"] == each] for each in (arm, other))
         ]
-        pairs = [
-            tuple(each[s] for each in by_seed) for s in sorted(set.intersection(*map(set, by_seed)))
-        ]
-        pairs = [(a, b) for a, b in pairs if list(a["learning_rate"]) == list(b["learning_rate"])]
-        pairs = [pair for pair in pairs if pair[0]["learning_rate"].nunique() >= 3]
+        seeds = sorted(set.intersection(*map(set, by_seed)))
+        pairs = [tuple(each[seed] for each in by_seed) for seed in seeds]
+        whole = sorted(rates)
+        pairs = [pair for pair in pairs if all(list(own["learning_rate"]) == whole for own in pair)]
         trained = [pair for pair in pairs if all((own["status"] == "done").any() for own in pair)]
         ranges = [tuple(_good_range(own) for own in pair) for pair in trained]
         cut = [sum(pair[k].cut for pair in ranges) for k in (0, 1)]

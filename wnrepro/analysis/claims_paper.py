@@ -24,11 +24,13 @@ from wnrepro.analysis.claims_measures import (
     rate_range,
     time_ratio,
 )
+from wnrepro.analysis.evidence import MNIST_RATES
 
 FULL = ("cifar_table1", "cifar_table1_bf16")
 RATES = ("mnist_lr_robustness",)
 SMALL = ("cifar_small", "fashion_mnist_arms", "mnist_arms")
 INFINITY = math.inf
+POINTS, TIMES, DECADES = " percentage points", " times", " decades"
 
 EQUAL_POINTS = 0.25
 """Test errors that differ by less count as equal: less than the 0.38 by which bn beats plain."""
@@ -66,7 +68,7 @@ class Claim:
     words: the paper's, paraphrased. paper: its numbers. quantity: what is measured, in words.
     measures: one, or several that must all lie in the region (“the best” is better than each).
     judged_by: names of evidence that may give the verdict, of which the one with most seeds does;
-    nearest: evidence shown beside it, which never does. digits: decimals to show.
+    nearest: evidence shown beside it, which never does.
     """
 
     id: str
@@ -78,7 +80,6 @@ class Claim:
     region: Region
     judged_by: tuple[str, ...] = FULL
     nearest: tuple[str, ...] = SMALL
-    digits: int = 2
 
 
 def _epochs(id_: str, ours: str, other: str, percent: float, below: float, **texts: str) -> Claim:
@@ -86,7 +87,7 @@ def _epochs(id_: str, ours: str, other: str, percent: float, below: float, **tex
         id=id_,
         quantity=f"epochs to {percent:g} % training error, {ours} over {other}",
         measures=(epochs_ratio(ours, other, percent),),
-        region=Region(-INFINITY, below, ""),
+        region=Region(-INFINITY, below, TIMES),
         **texts,
     )
 
@@ -104,7 +105,6 @@ def _level(id_: str, arm: str, paper: float, words: str) -> Claim:
     )
 
 
-POINTS = " percentage points"
 EQUAL = Region(-EQUAL_POINTS, EQUAL_POINTS, POINTS)
 
 CLAIMS: tuple[Claim, ...] = (
@@ -136,7 +136,7 @@ CLAIMS: tuple[Claim, ...] = (
         paper="1.16; the authors' code in 2019 on another GPU: 1.81 (RMSNorm, table 10)",
         quantity="time per training epoch, bn over plain, on one machine",
         measures=(time_ratio("bn", "plain"),),
-        region=Region(1.08, 1.24, ""),
+        region=Region(1.08, 1.24, TIMES),
     ),
     Claim(
         id="2c",
@@ -145,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
         paper="about 1; the authors' code in 2019 on another GPU: 1.10 (RMSNorm, table 10)",
         quantity="time per training epoch, wn over plain, on one machine",
         measures=(time_ratio("wn", "plain"),),
-        region=Region(-INFINITY, 1.05, ""),
+        region=Region(-INFINITY, 1.05, TIMES),
     ),
     Claim(
         id="3a",
@@ -226,9 +226,9 @@ CLAIMS: tuple[Claim, ...] = (
             "decades of learning rates with at most 1.5 times the arm's best test error, "
             "wn minus plain"
         ),
-        measures=(rate_range("wn", "plain"),),
+        measures=(rate_range("wn", "plain", MNIST_RATES),),
         # A factor of two, as in the mechanism experiment on the digits.
-        region=Region(0.3, INFINITY, " decades"),
+        region=Region(0.3, INFINITY, DECADES),
         judged_by=RATES,
         nearest=(),
     ),
@@ -239,7 +239,7 @@ CLAIMS: tuple[Claim, ...] = (
         paper="no number",
         quantity="‖v‖ after the last epoch over ‖v‖ after the first, in the layer that grew least",
         measures=(norm_growth("wn"),),
-        region=Region(1, INFINITY, ""),
+        region=Region(1, INFINITY, TIMES),
     ),
     Claim(
         id="6b",
