@@ -15,6 +15,9 @@ from wnrepro.analysis.claims_row import MECHANISM, NEAREST, VERDICT, Row
 from wnrepro.analysis.evidence import EVIDENCE, MNIST_RATES
 from wnrepro.analysis.records import Records, setting_identity
 
+PAPER_CURVES = (
+    Path(__file__).resolve().parents[2] / "results/paper/figure1_cifar10_train_error_percent.csv"
+)
 ARMS = ("plain", "wn", "bn", "mean_only_bn", "wn_mean_only_bn")
 PAPER = {"plain": 8.43, "wn": 8.46, "bn": 8.05, "mean_only_bn": 8.52, "wn_mean_only_bn": 7.31}
 NOISE = (0.0, 0.03, -0.02, 0.01, -0.03)
@@ -291,7 +294,9 @@ def test_a_range_that_was_not_seen_to_end_is_a_lower_bound():
     assert row.verdict == "reproduced"
     assert row.ours.endswith("∞]")
     # Plain's own end was not seen: its range may be as wide.
-    assert verdict("5", rates({"plain": (1, 10), "wn": (1e-4, 0.1)})).verdict == "inconclusive"
+    row = verdict("5", rates({"plain": (1, 10), "wn": (1e-4, 0.1)}))
+    assert row.verdict == "inconclusive"
+    assert row.settle.endswith("the range of plain reaches the end of what was tried in 3 seeds")
 
 
 def test_a_seed_that_lacks_a_rate_does_not_count():
@@ -322,6 +327,52 @@ def test_the_norm_grows_with_the_rate():
     row = verdict("6b", diverging)
     assert row.verdict == "reproduced"
     assert "12 of 39 runs diverged and are left out" in row.because
+
+
+def paper_curve(arm: str) -> dict[int, float]:
+    curves = pd.read_csv(PAPER_CURVES)
+    own = curves[curves["arm"] == arm]
+    return dict(zip(own["epoch"], own["train_error_percent"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("id_", "ours", "other", "percent"),
+    [("1a", "wn", "plain", 5), ("1b", "wn", "plain", 3), ("2a", "bn", "wn", 5)],
+)
+def test_the_papers_epochs_are_those_of_its_curves(id_, ours, other, percent):
+    a, b = (
+        min(epoch for epoch, error in paper_curve(arm).items() if error <= percent)
+        for arm in (ours, other)
+    )
+    said = BY_ID[id_].paper
+    assert said.startswith(f"epoch {a} against {b}")
+    assert f": {a / b:.2f} (" in said
+
+
+def test_the_papers_late_errors_are_those_of_its_curves():
+    # Its last epoch is 199: it counts from 0.
+    late = {
+        arm: sum(error for epoch, error in paper_curve(arm).items() if epoch >= 100) / 100
+        for arm in ("plain", "wn", "bn", "mean_only_bn")
+    }
+    wn, bn = late["wn"], late["bn"]
+    assert BY_ID["3a"].paper.startswith(f"{wn:.2f} % and {bn:.2f} %: {wn - bn:+.2f} points")
+    for id_, arm in (("3b", "plain"), ("3c", "mean_only_bn")):
+        lag = f"{late[arm] - wn:+.2f} and {late[arm] - bn:+.2f} points"
+        assert BY_ID[id_].paper.startswith(f"{late[arm]:.2f} %: {lag}")
+
+
+def test_the_papers_test_errors_are_those_of_its_table():
+    table = pd.read_csv(PAPER_CURVES.with_name("table1_cifar10_test_error_percent.csv"))
+    assert {
+        a: e for a, e in zip(table["arm"], table["test_error_percent"], strict=True) if a in ARMS
+    } == PAPER
+    for id_, arm in zip(
+        "efghi", ("plain", "wn", "mean_only_bn", "bn", "wn_mean_only_bn"), strict=True
+    ):
+        claim = BY_ID[f"4{id_}"]
+        assert claim.paper == f"{PAPER[arm]} %"
+        assert (claim.region.low + claim.region.high) / 2 == pytest.approx(PAPER[arm])
 
 
 def test_the_late_error_is_the_mean_of_the_second_half():

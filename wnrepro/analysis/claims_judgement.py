@@ -139,6 +139,8 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
     if chosen.n < SEEDS_NEEDED:
         names = [chosen.evidence] if chosen.n else claim.judged_by
         return " or ".join(EVIDENCE[name].command for name in names)
+    if chosen.sample.at_least or chosen.sample.at_most:
+        return f"not seeds alone, for some values are only bounds: {chosen.sample.note}"
     if not evidence.more_seeds:
         return f"more seeds in conf/sweep/{evidence.name}.yaml, then {evidence.command}"
     first = int(select(records, evidence.name).runs["seed"].max()) + 1
