@@ -38,13 +38,14 @@ _STYLE = {
 }
 INK = "text.color"
 """The rcParam with the colour of lines and words that belong to no arm."""
-_DARK = {
-    **dict.fromkeys((INK, "axes.edgecolor", "axes.labelcolor"), "#D8DEE6"),
-    **dict.fromkeys(("xtick.color", "ytick.color"), "#D8DEE6"),
-    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#0D1117"),
-    "grid.color": "#333A44",
-}
-"""On the background of GitHub's dark pages; the colours of the arms are legible on both."""
+_INK_COLOUR = "#111111"
+_WITH_DARK = dict.fromkeys(
+    (INK, "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK_COLOUR
+)
+"""Not black, which an SVG does not write down, so that it could not be exchanged."""
+_DARK = {_INK_COLOUR: "#d8dee6", "#ffffff": "#0d1117", "#dddddd": "#333a44"}
+"""Ink, background and grid on a light page → on a dark one, GitHub's. The colours of the arms are
+legible on both."""
 _OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"dpi": 200, "metadata": {"Software": None}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -71,8 +72,10 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> 
     To be called when the axes have their limits and scales.
     """
     gap = 11.0  # points
-    axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]
-    scale = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    lay_out(figure)
+    scale = 72 / figure.dpi
     ordered = sorted(ends, key=lambda end: end[1])
     places = [float(axes.transData.transform(end[:2])[1]) * scale for end in ordered]
     heights = list(places)
@@ -84,6 +87,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> 
         ceiling = heights[k] - gap
     for (x, y, text, colour), place, height in zip(ordered, places, heights, strict=True):
         label(axes, x, y, text, colour, xytext=(5, height - place))
+
+
+def lay_out(figure: Figure) -> None:
+    """Give the axes the places that they will have, without drawing."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def plain_numbers(axis: Axis) -> None:
@@ -102,12 +112,20 @@ def save(
 ) -> None:
     """`<stem>.png` and so on, for each of `forms`, of the figure that `draw` makes in this style.
 
-    forms: of png, svg and pdf. dark: for a dark page. The user's matplotlibrc does not change them.
-    Byte-stable for one matplotlib version.
+    forms: of png, svg and pdf. dark: `<stem>-dark.svg` too, the SVG with the colours of a dark
+    page. The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
     """
-    with style.context(["default", _STYLE, _DARK if dark else {}]):
+    with style.context(["default", _STYLE | _WITH_DARK if dark else _STYLE]):
         figure = draw()
         for form in forms:
             image = io.BytesIO()
             figure.savefig(image, format=form, **_OPTIONS[form])
             replace_file(stem.with_suffix(f".{form}"), image.getbuffer())
+            if dark and form == "svg":
+                replace_file(stem.with_name(f"{stem.name}-dark.svg"), _darkened(image.getvalue()))
+
+
+def _darkened(svg: bytes) -> bytes:
+    for light, on_dark in _DARK.items():
+        svg = svg.replace(light.encode(), on_dark.encode())
+    return svg

@@ -46,7 +46,8 @@ def test_the_same_records_give_the_same_bytes_in_other_processes(
     )
     endings = {path.suffix for path in written}
     assert endings == {".png", ".svg", ".pdf", ".md", ".csv", ".tex"}
-    same, different, missing = filecmp.cmpfiles(*folders, map(str, written), shallow=False)
+    names = [str(path) for path in written]
+    same, different, missing = filecmp.cmpfiles(folders[0], folders[1], names, shallow=False)
     assert (different, missing) == ([], [])
     assert len(same) == 4 * 4 + 3 * 3
 

@@ -21,11 +21,12 @@ _STEPS = (
     (1, 2, 5),
     (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
     (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
+    tuple(x / 2 for x in range(2, 20)),
     tuple(x / 10 for x in range(10, 100)),
     tuple(x / 100 for x in range(100, 1000)),
 )
 """Ticks within a decade, coarse to fine."""
-_TICKS = range(3, 8)
+_FEWEST, _MOST = 3, 7
 _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
@@ -99,9 +100,9 @@ def ticks(low: float, high: float) -> list[float]:
     for steps in _STEPS:
         found = [float(f"{step}e{decade}") for decade in decades for step in steps]
         found = [tick for tick in found if low <= tick <= high]
-        if len(found) >= _TICKS.start:
+        if len(found) >= _FEWEST:
             break
-    return found[:: max(1, -(-len(found) // _TICKS.stop))]
+    return found[:: max(1, -(-len(found) // _MOST))]
 
 
 def _range(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

@@ -8,9 +8,6 @@ import pandas as pd
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
-from wnrepro.statistics import T
-
-MEAN_AND_INTERVAL = f"Mean and {T}"
 
 
 def arms_in(runs: pd.DataFrame) -> list[str]:
@@ -19,14 +16,27 @@ def arms_in(runs: pd.DataFrame) -> list[str]:
     return [arm for arm in ARMS if arm in present]
 
 
-def seeds(runs: pd.DataFrame, by: str = "arm") -> str:
-    """ "n = 5 seeds", or "n = 3 to 5 seeds (plain 5, bn 3)" where groups differ."""
-    counts = runs.groupby(by, sort=False)["seed"].nunique()
-    low, high = int(counts.min()), int(counts.max())
-    if low == high:
-        return f"n = {low} seed{'s' if low > 1 else ''}"
-    each = ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
-    return f"n = {low} to {high} seeds ({each})"
+def seeds(runs: pd.DataFrame) -> str:
+    """ "n = 5 seeds", or "n = 3 to 5 seeds", where settings differ in how many they have."""
+    counts = runs.groupby(["arm", "setting"])["seed"].nunique()
+    return f"n = {_range(counts)} seed{'' if counts.max() == 1 else 's'}"
+
+
+def seeds_by_arm(runs: pd.DataFrame) -> str:
+    """The same, with the number of each arm where they differ."""
+    counts = runs.groupby(["arm", "setting"])["seed"].nunique()
+    if counts.min() == counts.max():
+        return seeds(runs)
+    return f"{seeds(runs)} ({', '.join(f'{arm} {_range(counts[arm])}' for arm in arms_in(runs))})"
+
+
+def heading(name: str, records: Records) -> str:
+    """The line above a figure: experiment, interval, n, and whether runs diverged."""
+    n = seeds(records.runs)
+    shown = "no interval" if n == "n = 1 seed" else "mean and 95 % t interval"
+    lost = len(records.diverged)
+    divergence = f", {lost} run{'' if lost == 1 else 's'} diverged" if lost else ""
+    return f"{EVIDENCE[name].title}; {shown}, {n}{divergence}"
 
 
 def completeness(name: str, records: Records) -> str:
@@ -78,6 +88,11 @@ def caption(name: str, records: Records, *parts: str) -> str:
     runs = records.runs
     said = (*parts, divergence(runs), completeness(name, records), provenance(runs))
     return " ".join(part for part in said if part)
+
+
+def _range(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _several(values: Iterable[object]) -> str:

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure as Drawing
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records
 from wnrepro.analysis.registry import FIGURES, TABLES, Figure, Item, Tabulation
-from wnrepro.drawing import save
+from wnrepro.drawing import lay_out, save
 from wnrepro.errors import RunError, did_you_mean
 from wnrepro.replacement import replace_file
 
 FIGURES_FOLDER, TABLES_FOLDER = "figures", "tables"
-FORMS, DARK_FORMS = ("png", "svg", "pdf"), ("svg",)
+_FORMS = ("png", "svg", "pdf")
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """Not forked from this process: numpy has threads, which do not survive that."""
 _IMPORTED = [__name__, *(f"matplotlib.backends.backend_{name}" for name in ("agg", "svg", "pdf"))]
@@ -65,8 +65,7 @@ def publish(item: Item, records: Records, paper: Paper, results: Path) -> list[P
     match item:
         case Figure():
             draw = partial(_final, item, records, paper)
-            save(draw, results / FIGURES_FOLDER / item.name, FORMS)
-            save(draw, results / FIGURES_FOLDER / f"{item.name}-dark", DARK_FORMS, dark=True)
+            save(draw, results / FIGURES_FOLDER / item.name, _FORMS, dark=True)
         case Tabulation():
             table, caption = item.build(records, paper), item.caption(records)
             texts = {
@@ -136,7 +135,7 @@ def files(item: Item, results: Path) -> list[Path]:
     """Where its files are, whether they are there or not."""
     if isinstance(item, Figure):
         stem = results / FIGURES_FOLDER / item.name
-        endings = [f".{form}" for form in FORMS] + [f"-dark.{form}" for form in DARK_FORMS]
+        endings = [*(f".{form}" for form in _FORMS), "-dark.svg"]
     else:
         stem = results / TABLES_FOLDER / item.name
         endings = [".md", ".csv", ".tex"]
@@ -146,6 +145,6 @@ def files(item: Item, results: Path) -> list[Path]:
 def _final(item: Figure, records: Records, paper: Paper) -> Drawing:
     """The figure with its layout done once, and not again for each form it is saved in."""
     figure = item.drawing(records, paper)
-    figure.draw_without_rendering()
+    lay_out(figure)
     figure.set_layout_engine("none")
     return figure

@@ -7,7 +7,7 @@ from functools import partial
 from matplotlib.figure import Figure as Drawing
 
 from wnrepro.analysis import error_curves, learning_rates, norms, pairs, tables
-from wnrepro.analysis.captions import caption, seeds
+from wnrepro.analysis.captions import caption, heading, seeds_by_arm
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records
@@ -39,7 +39,7 @@ class Item:
         parts = [f"{self.title}.", self.says]
         for name in self.used(records):
             own = select(records, name)
-            parts.append(caption(name, own, f"{EVIDENCE[name].title}: {seeds(own.runs)}."))
+            parts.append(caption(name, own, f"{EVIDENCE[name].title}: {seeds_by_arm(own.runs)}."))
         return " ".join(part for part in parts if part)
 
     def lacks(self, records: Records) -> list[str]:
@@ -69,9 +69,7 @@ class Figure(Item):
     def drawing(self, records: Records, paper: Paper) -> Drawing:
         (name,) = self.used(records)
         own = select(records, name)
-        n = seeds(own.runs)
-        shown = "no interval" if n == "n = 1 seed" else "mean and 95 % t interval"
-        return self.draw(own, paper, f"{EVIDENCE[name].title}; {shown}, {n}")
+        return self.draw(own, paper, heading(name, own))
 
 
 @dataclass(frozen=True)

@@ -106,13 +106,13 @@ def listed(values: Iterable[float], digits: int = 2) -> str:
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
     """Columns of the CSV: the estimate, its interval and the interval's name."""
-    known = interval is not None and interval.n > 1
-    return {
-        prefix: interval.estimate if interval else math.nan,
-        f"{prefix}_low": interval.low if known else math.nan,
-        f"{prefix}_high": interval.high if known else math.nan,
-        f"{prefix}_interval": interval.name if known else None,
-    }
+    estimate, low, high, name = math.nan, math.nan, math.nan, None
+    if interval is not None:
+        estimate = interval.estimate
+        if interval.n > 1:  # one value has no interval
+            low, high, name = interval.low, interval.high, interval.name
+    ends = {f"{prefix}_low": low, f"{prefix}_high": high}
+    return {prefix: estimate, **ends, f"{prefix}_interval": name}
 
 
 def _md(cell: str) -> str:
