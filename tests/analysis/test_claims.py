@@ -11,6 +11,7 @@ import pytest
 from wnrepro.analysis import claims, claims_measures
 from wnrepro.analysis.claims_judgement import judge
 from wnrepro.analysis.claims_paper import CLAIMS
+from wnrepro.analysis.claims_provenance import commit, hardware
 from wnrepro.analysis.claims_row import MECHANISM, NEAREST, VERDICT, Row
 from wnrepro.analysis.evidence import EVIDENCE, MNIST_RATES
 from wnrepro.analysis.records import Records, setting_identity
@@ -248,6 +249,23 @@ def test_precisions_are_not_pooled_and_the_one_with_more_seeds_judges():
     assert beside[0].interval == "none: one value has no interval"
 
 
+def test_the_precision_that_judges_is_not_chosen_by_what_diverged():
+    runs = table1_runs(3)
+    runs["wn", 0.003, 1] = DIVERGED
+    both = [records("cifar_table1", runs), records("cifar_table1_bf16", table1_runs(3))]
+    of = Records(*(pd.concat(parts) for parts in zip(*map(parts_of, both), strict=True)))
+    first, beside = judge(BY_ID["4a"], of)
+    assert (first.verdict, first.because) == ("inconclusive", "1 of 3 runs of weight norm diverged")
+    assert (beside.judged_on, beside.n) == ("CIFAR-10, the paper's protocol, bf16", "3")
+
+
+def test_runs_that_diverged_are_named_with_the_nearest_evidence_too():
+    runs = {(arm, 0.003, seed): run for (arm, _, seed), run in table1_runs(3).items()}
+    runs["wn", 0.003, 1] = DIVERGED
+    _, beside = judge(BY_ID["4a"], records("mnist_arms", runs, epochs=20))
+    assert (beside.n, beside.because) == ("2", "1 of 3 runs of weight norm diverged")
+
+
 def parts_of(of: Records) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     return of.runs, of.curves, of.layers
 
@@ -379,6 +397,19 @@ def test_the_late_error_is_the_mean_of_the_second_half():
     of = records("cifar_table1", {("plain", 0.0003, 0): Run(decay=0.5, floor=0)}, epochs=4)
     late = claims_measures._late_training_error(of, of.runs)
     assert late == {0: pytest.approx((90 / 8 + 90 / 16) / 2)}
+
+
+def test_hardware_and_commit_of_a_run():
+    run = {"gpu": None, "cpu": "Xeon", "threads": 2.0, "dirty": True, "commit": "0123456789ab"}
+    assert hardware(run) == "Xeon, 2 threads"
+    assert hardware(run | {"threads": math.nan}) == "Xeon"
+    assert hardware(run | {"gpu": "H100"}) == "H100"
+    assert commit(run) == "0123456789 with changes"
+    assert commit(run | {"commit": None, "dirty": False}) == "no commit"
+    assert (
+        commit(run | {"commit": "a" * 40 + " + " + "b" * 40})
+        == f"{'a' * 10} + {'b' * 10} with changes"
+    )
 
 
 def test_the_files_are_stable_and_read_back(tmp_path: Path):

@@ -1,6 +1,5 @@
 """The page holds what the files say, as text, and needs no other file."""
 
-import math
 import re
 import shutil
 from base64 import b64decode
@@ -15,7 +14,6 @@ import pytest
 from wnrepro.analysis import claims, page
 from wnrepro.analysis.claims_row import VERDICT
 from wnrepro.analysis.page_pictures import picture
-from wnrepro.analysis.page_runs import commit, hardware
 from wnrepro.analysis.records import Records, load
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -153,15 +151,6 @@ def test_of_svg_and_png_the_smaller_is_taken(tmp_path: Path):
     head, _, content = (found.dark or "").partition(";base64,")
     assert (head, b64decode(content)) == ("data:image/svg+xml", PIXEL)
     assert picture(tmp_path, "b", "title", "caption") is None
-
-
-def test_hardware_and_commit_of_a_run():
-    run = {"gpu": None, "cpu": "Xeon", "threads": 2.0, "dirty": True, "commit": "0123456789ab"}
-    assert hardware(run) == "Xeon, 2 threads"
-    assert hardware(run | {"threads": math.nan}) == "Xeon"
-    assert hardware(run | {"gpu": "H100"}) == "H100"
-    assert commit(run) == "0123456789 with changes"
-    assert commit(run | {"commit": None, "dirty": False}) == "no commit"
 
 
 def test_headings_tables_pictures_and_ids_are_in_order(results: Path, records: Records):

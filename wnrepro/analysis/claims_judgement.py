@@ -9,6 +9,7 @@ from wnrepro.analysis import claims_mechanisms as mechanisms
 from wnrepro.analysis.claims_measures import Sample
 from wnrepro.analysis.claims_mechanisms import Mechanism
 from wnrepro.analysis.claims_paper import DECADES, POINTS, Claim, Region
+from wnrepro.analysis.claims_provenance import commit, hardware
 from wnrepro.analysis.claims_row import FINDING, MECHANISM, NEAREST, VERDICT, Row
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.records import Records
@@ -37,9 +38,13 @@ class Measured:
 
 
 def judge(claim: Claim, records: Records) -> list[Row]:
-    """The verdict on a claim, then the nearest evidence."""
+    """The verdict on a claim, then the nearest evidence.
+
+    Of the evidence that may judge, that with most runs does: with most seeds, whether they
+    diverged or not, so that nothing is chosen by how it came out.
+    """
     candidates = [measured(claim, records, name) for name in claim.judged_by]
-    chosen = max(candidates, key=lambda each: each.n)  # the first of equals
+    chosen = max(candidates, key=lambda each: len(each.sample.runs))  # the first of equals
     beside = [each for each in candidates if each is not chosen]
     beside += [measured(claim, records, name) for name in claim.nearest]
     inconclusive = chosen.outcome == "inconclusive"
@@ -53,7 +58,9 @@ def judge(claim: Claim, records: Records) -> list[Row]:
         settle=_settle(claim, chosen, records) if inconclusive else "",
     )
     nearest = [
-        _row(NEAREST, claim, each, records, because=each.sample.note) for each in beside if each.n
+        _row(NEAREST, claim, each, records, because=each.sample.hindrance or each.sample.note)
+        for each in beside
+        if each.n
     ]
     return [verdict, *nearest]
 
@@ -150,11 +157,7 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
 
 def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: str) -> Row:
     runs = records.runs.loc[list(found.sample.runs)] if found.n else records.runs.iloc[:0]
-    machines = runs["gpu"].where(runs["gpu"].notna() & (runs["gpu"] != ""), runs["cpu"])
-    commits = [
-        commit[:10] + (" with changes" if dirty else "")
-        for commit, dirty in zip(runs["commit"].fillna("no commit"), runs["dirty"], strict=True)
-    ]
+    made = runs.to_dict("records")
     return Row(
         role,
         claim.id,
@@ -168,8 +171,8 @@ def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: st
         interval=_name(found.interval),
         n=str(found.n),
         paired="by seed" if found.sample.paired else "no",
-        hardware=_joined(machines.dropna()),
-        commit=_joined(commits),
+        hardware=_joined(map(hardware, made)),
+        commit=_joined(map(commit, made)),
         **texts,
     )
 

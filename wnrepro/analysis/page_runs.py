@@ -1,12 +1,12 @@
 """The table of runs as it stands in the page: which columns, and how each is written."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.claims_provenance import commit, hardware, missing
 from wnrepro.analysis.records import Records
 
 MISSING = "–"
@@ -46,30 +46,14 @@ def run_table(records: Records) -> RunTable:
     )
 
 
-def hardware(run: dict) -> str:
-    """The GPU, else the CPU with its threads."""
-    if not _missing(run["gpu"]):
-        return str(run["gpu"])
-    threads = "" if _missing(run["threads"]) else f", {run['threads']:g} thread"
-    plural = "" if threads in ("", ", 1 thread") else "s"
-    return f"{run['cpu']}{threads}{plural}"
-
-
-def commit(run: dict) -> str:
-    changed = " with changes" if run["dirty"] else ""
-    if _missing(run["commit"]):
-        return "no commit"
-    return " + ".join(part[:10] for part in str(run["commit"]).split(" + ")) + changed
-
-
 def _text(column: str) -> Callable[[dict], Cell]:
-    return lambda run: Cell(MISSING if _missing(run[column]) else str(run[column]))
+    return lambda run: Cell(MISSING if missing(run[column]) else str(run[column]))
 
 
 def _number(column: str, form: str) -> Callable[[dict], Cell]:
     def write(run: dict) -> Cell:
         value = run[column]
-        if _missing(value):
+        if missing(value):
             return Cell(MISSING, "")
         return Cell(f"{value:{form}}", repr(float(value)))
 
@@ -77,12 +61,8 @@ def _number(column: str, form: str) -> Callable[[dict], Cell]:
 
 
 def _network(run: dict) -> Cell:
-    sizes = [f"{run[c]:g}" for c in ("depth", "width") if not _missing(run[c])]
+    sizes = [f"{run[c]:g}" for c in ("depth", "width") if not missing(run[c])]
     return Cell(" ".join([str(run["model"]), " × ".join(sizes)]))
-
-
-def _missing(value: object) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _shown(head: str, runs: pd.DataFrame) -> bool:
