@@ -1,6 +1,7 @@
 """Every figure and table, from all runs, from none, and from the few that a start leaves."""
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,28 @@ def test_learning_rates_that_diverge_have_a_cross_above_the_axes(
         # plain at 3 and 10; wn at 1 (one seed of three), 3 and 10
         assert by_arm == {ARMS["plain"].colour: 2, ARMS["wn"].colour: 3}
         assert all(line.get_ydata()[0] > 1 for line in crosses)
+
+
+def test_a_rate_at_which_every_seed_diverges_breaks_the_line(tmp_path: Path, theirs: Paper) -> None:
+    wn = [c for c in configs("mnist_lr_robustness") if c["norm"]["name"] == "wn"]
+    middle = [c for c in wn if c["optim"]["lr"] in (0.01, 0.03, 0.1)]
+    runs = [run(c, diverged=c["optim"]["lr"] == 0.03) for c in middle]
+    axes = drawn("learning_rates", load(write(tmp_path / "r", runs)), theirs).axes[1]
+    (line,) = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    assert [math.isfinite(y) for y in line.get_ydata()] == [True, False, True]
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [("10.0", "s"), ("300.0", "h")])
+def test_long_trainings_are_shown_in_hours(
+    seconds: str, unit: str, tmp_path: Path, theirs: Paper
+) -> None:
+    runs = [run(c) for c in configs("cifar_table1")[:2]]
+    for each in runs:
+        for cells in each.curve:
+            cells["train_time_sec"] = seconds
+    axes = drawn("figure1_time", load(write(tmp_path / "r", runs)), theirs).axes[0]
+    assert axes.get_xlabel() == f"training time ({unit})"
+    numbers = [tick.get_text() for tick in axes.get_xticklabels() if tick.get_position()[0] >= 0]
+    # 200 epochs: 2,000 s, or 60,000 s, which are 16.7 h.
+    expected = ["0", "3", "6", "9", "12", "15"] if unit == "h" else ["0", "400", "800"]
+    assert numbers[: len(expected)] == expected

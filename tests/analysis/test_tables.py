@@ -56,11 +56,14 @@ def test_table1_by_hand(tmp_path: Path, theirs: Paper) -> None:
     bn = row(table, "batch norm")
     assert bn["test error (%)"] == "9.10 [8.85, 9.35]"
     assert (bn["ours − paper"], bn["paper in our t interval"]) == ("1.05", "no")
-    # One seed says nothing about an interval, and an arm without runs has no row.
+    # One seed says nothing about an interval.
     plain = row(table, "plain")
     assert (plain["test error (%)"], plain["bootstrap"]) == ("8.43", "–")
     assert plain["paper in our t interval"] == "–"
-    assert len(table.rows) == 3
+    # An arm without runs has the paper's number and none of ours.
+    mean_only = list(row(table, "mean-only batch norm").values())
+    assert mean_only[1:] == ["–", "–", "–", "0", "–", "8.52", "–", "–", "–"]
+    assert len(table.rows) == 5
     values = table.values.set_index("arm")
     assert values.loc["wn", "test_error_percent"] == pytest.approx(8.4)
     assert math.isnan(values.loc["plain", "test_error_percent_low"])

@@ -1,5 +1,6 @@
 """Training and test error against epochs or time, all arms: the paper's figure 1, and ours."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from wnrepro.analysis.averages import Average, over_seeds
 from wnrepro.analysis.canvas import End, canvas, log_errors, name_lines, whole_numbers
@@ -20,6 +22,7 @@ TIME = "train_time_sec"
 YLABELS = {TRAIN: "training error (%)", TEST: "test error (%)"}
 FIGURE1_TOP_PERCENT = 15.0
 """Where the axis of the paper's figure 1 ends."""
+_SHOWN_IN_HOURS_SEC = 3 * 3600
 _PAPER_DASHES = (0, (3, 1.5))
 
 
@@ -100,13 +103,12 @@ def draw_arms(
 
 def _set_x(axes: Axes, averages: Sequence[Average], against: str) -> None:
     whole_numbers(axes)
-    unit = "epoch"
-    if against == TIME:
-        unit = "training time (s)"
-        if max((average.x.max(initial=0) for average in averages), default=0) > 3 * 3600:
-            unit = "training time (h)"
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value / 3600:g}")
-    axes.set_xlabel(unit)
+    axes.set_xlabel("epoch" if against == "epoch" else "training time (s)")
+    longest = max((average.x.max(initial=0) for average in averages), default=0)
+    if against == TIME and longest > _SHOWN_IN_HOURS_SEC:
+        axes.set_xlabel("training time (h)")
+        axes.xaxis.set_major_locator(MultipleLocator(3600 * math.ceil(longest / 3600 / 6)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 3600:g}"))
 
 
 def _explain_dashes(axes: Axes) -> None:

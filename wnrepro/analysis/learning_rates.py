@@ -1,5 +1,8 @@
 """Error against learning rate: over how wide a range an arm trains (paper, section 5.1's claim)."""
 
+import math
+from dataclasses import dataclass
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,19 +19,25 @@ _DIVERGED_HEIGHT = 1.03
 """In axes' heights: crosses stand above the axes, where no error is."""
 
 
-def by_rate(
-    runs: pd.DataFrame, column: str
-) -> list[tuple[float, Interval | None, int, dict[int, float]]]:
-    """For one arm, by rate: (rate, interval over the runs with a number, diverged, all values).
+@dataclass(frozen=True)
+class AtRate:
+    """One arm at one learning rate. interval: over the runs that did not diverge, None for none;
+    diverged: how many did; values: seed → error, NaN for those."""
 
-    The interval is None where no run has a number.
-    """
+    rate: float
+    interval: Interval | None
+    diverged: int
+    values: dict[int, float]
+
+
+def by_rate(runs: pd.DataFrame, column: str) -> list[AtRate]:
+    """The runs of one arm, by rising learning rate."""
     found = []
     for rate, group in runs.groupby("learning_rate"):
         values = finals(group, column)
         known = list(finite(values).values())
         diverged = int((group["status"] == "diverged").sum())
-        found.append((float(rate), t_interval(known) if known else None, diverged, values))
+        found.append(AtRate(float(rate), t_interval(known) if known else None, diverged, values))
     return found
 
 
@@ -55,28 +64,28 @@ def _draw_arm(
     axes: Axes, runs: pd.DataFrame, arm: str, column: str, index: int
 ) -> tuple[list[float], list[End]]:
     """What the axis has to show, and where the line ends."""
-    points = by_rate(runs, column)
     colour = ARMS[arm].colour
     # A few percent apart, so that the intervals of the arms do not hide one another.
     shift = 1.06 ** (index - 2)
-    known = [(rate * shift, each) for rate, each, _, _ in points if each is not None]
-    rates = [rate for rate, _ in known]
-    means = [each.estimate for _, each in known]
+    points = by_rate(runs, column)
+    # NaN where all diverged: the line breaks there.
+    means = [point.interval.estimate if point.interval else math.nan for point in points]
+    axes.plot([point.rate * shift for point in points], means, "-o", color=colour, markersize=3.5)
     shown = list(means)
-    axes.plot(rates, means, "-o", color=colour, markersize=3.5)
-    for rate, each in known:
-        if each.n > 1:
-            low, high = max(each.low, each.estimate / 1.5), min(each.high, 100)
-            axes.plot((rate, rate), (low, high), color=colour, linewidth=1, alpha=0.6)
+    for point in points:
+        if point.interval and point.interval.n > 1:
+            low = max(point.interval.low, point.interval.estimate / 1.5)
+            high = min(point.interval.high, 100)
+            axes.plot([point.rate * shift] * 2, (low, high), color=colour, linewidth=1, alpha=0.6)
             shown += (low, high)
-    for rate, _, diverged, _ in points:
-        if diverged:
+        if point.diverged:
             axes.plot(
-                rate * shift,
+                point.rate * shift,
                 _DIVERGED_HEIGHT + 0.035 * index,
                 "x",
                 color=colour,
                 transform=axes.get_xaxis_transform(),
                 clip_on=False,
             )
-    return shown, [(means[-1], ARMS[arm].short, colour)] if means else []
+    known = [mean for mean in means if math.isfinite(mean)]
+    return shown, [(known[-1], ARMS[arm].short, colour)] if known else []

@@ -89,7 +89,7 @@ _TRAINING = (
 _LOG = "The axis is logarithmic, and linear below 0.01 %."
 _PAPER = (
     "Dashed: the paper's figure 1, read off its vector graphics (± 0.03 points); how many seeds it "
-    "shows is not stated."
+    "shows is not stated, and its epochs may count from 0 where ours count from 1."
 )
 _SECONDS = (
     "Time is that of training alone, evaluation left out, at the mean over seeds of the time to "

@@ -11,6 +11,8 @@ from wnrepro.statistics import Interval
 
 MISSING = "–"
 """What is missing stays missing: an en dash, never 0."""
+_WIDE = 5
+"""More columns than these are shrunk to the width of the text."""
 _TEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -52,21 +54,23 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def latex(self, caption: str, label: str) -> str:
-        """A table environment that compiles by itself; needs the package booktabs."""
+        """A table environment; needs the packages booktabs and, if it is wide, graphicx."""
         body = [" & ".join(map(tex, row)) + r" \\" for row in self.rows]
+        wide = len(self.columns) > _WIDE
+        fitted = r"\resizebox{\linewidth}{!}{" if wide else ""
         return "\n".join(
             (
                 r"\begin{table}",
                 r"\centering",
                 rf"\caption{{{tex(caption)}}}",
                 rf"\label{{tab:{label}}}",
-                rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}",
+                rf"{fitted}\begin{{tabular}}{{{'l' * len(self.columns)}}}",
                 r"\toprule",
                 " & ".join(map(tex, self.columns)) + r" \\",
                 r"\midrule",
                 *body,
                 r"\bottomrule",
-                r"\end{tabular}",
+                r"\end{tabular}" + ("}" if wide else ""),
                 r"\end{table}",
                 "",
             )

@@ -23,6 +23,11 @@ def table1(records: Records, paper: Paper, names: Sequence[str]) -> Table:
     rows, values = [], []
     chosen = {name: select(records, name) for name in names}
     for arm in (*PAPER_ARMS, "plain_frozen_scale"):
+        theirs, rerun = paper.table1.get(arm), paper.rerun.get(arm)
+        if arm in PAPER_ARMS and not any(arm in set(own.runs["arm"]) for own in chosen.values()):
+            missing = [MISSING] * 3
+            row = (*missing, "0", MISSING, number(theirs), MISSING, MISSING, number(rerun))
+            rows.append((ARMS[arm].label, *row))
         for name, own in chosen.items():
             runs = own.runs[own.runs["arm"] == arm]
             if runs.empty:
@@ -30,7 +35,6 @@ def table1(records: Records, paper: Paper, names: Sequence[str]) -> Table:
             seeds = finals(runs)
             known = list(finite(seeds).values())
             t, bootstrap = (t_interval(known), bootstrap_interval(known)) if known else (None, None)
-            theirs, rerun = paper.table1.get(arm), paper.rerun.get(arm)
             difference = t.estimate - theirs if t and theirs is not None else None
             inside = t.contains(theirs) if t and t.n > 1 and theirs is not None else None
             precision = runs["precision"].iloc[0]
@@ -138,17 +142,16 @@ def rates(records: Records, paper: Paper, name: str, column: str) -> Table:
     cells: dict[float, dict[str, str]] = {}
     values = []
     for arm in arms:
-        for rate, interval, diverged, seeds in by_rate(runs[runs["arm"] == arm], column):
-            text = with_interval(interval)
-            lost = f"{diverged} of {len(seeds)} diverged" if diverged else ""
-            cells.setdefault(rate, {})[arm] = (
-                (f"{text}; {lost}" if interval else lost) if lost else text
-            )
+        for point in by_rate(runs[runs["arm"] == arm], column):
+            n = len(point.values)
+            said = [with_interval(point.interval)] if point.interval else []
+            said += [f"{point.diverged} of {n} diverged"] if point.diverged else []
+            cells.setdefault(point.rate, {})[arm] = "; ".join(said) or MISSING
             values.append(
-                {"arm": arm, "learning_rate": rate, "n": len(seeds) - diverged}
-                | {"diverged": diverged}
-                | interval_values(column, interval)
-                | {"values": " ".join(map(str, seeds.values())), "evidence": name}
+                {"arm": arm, "learning_rate": point.rate, "n": n - point.diverged}
+                | {"diverged": point.diverged}
+                | interval_values(column, point.interval)
+                | {"values": " ".join(map(str, point.values.values())), "evidence": name}
             )
     rows = [
         (f"{rate:g}", *(cells[rate].get(arm, MISSING) for arm in arms)) for rate in sorted(cells)
