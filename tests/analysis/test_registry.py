@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,21 @@ def test_every_table_has_what_there_is(name: str, some: Records, theirs: Paper) 
     assert not table.values.isin([float("inf")]).any(axis=None)
     assert not [cell for row in table.rows for cell in row if "nan" in cell or "inf" in cell]
     assert "n = " in item.caption(some)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_every_table_compiles_and_fits_the_page(
+    complete_records: Records, theirs: Paper, tmp_path: Path
+) -> None:
+    tables = [
+        item.build(complete_records, theirs).latex(item.caption(complete_records), name)
+        for name, item in TABLES.items()
+    ]
+    head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    (tmp_path / "t.tex").write_text("\n".join([head, *tables, r"\end{document}"]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    log = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "Overfull" not in log
 
 
 @pytest.mark.parametrize("name", [*FIGURES, *TABLES])

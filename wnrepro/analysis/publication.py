@@ -21,7 +21,12 @@ FIGURES_FOLDER, TABLES_FOLDER = "figures", "tables"
 _FORMS = ("png", "svg", "pdf")
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """Not forked from this process: numpy has threads, which do not survive that."""
-_IMPORTED = [__name__, *(f"matplotlib.backends.backend_{name}" for name in ("agg", "svg", "pdf"))]
+_IMPORTED = [
+    __name__,
+    "wnrepro.analysis.page",
+    "tqdm",
+    *(f"matplotlib.backends.backend_{name}" for name in ("agg", "svg", "pdf")),
+]
 
 
 def named(names: list[str]) -> list[Item]:
