@@ -55,6 +55,9 @@ def draw(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
         log_rates(axes, records.runs["learning_rate"])
         axes.set_xlabel("learning rate")
         axes.set_ylabel(_LABELS[column])
+        if not records.diverged.empty:
+            place = {"transform": axes.transAxes, "fontsize": 9}
+            axes.text(0, _DIVERGED_HEIGHT, "×: a seed diverged", va="bottom", **place)
         if axes is panels[-1]:
             name_lines(axes, ends)
     return figure
