@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from wnrepro import drawing
 from wnrepro.errors import RunError, WnreproError
-from wnrepro.mechanisms import NAMES, drawing, load, page, pieces, tables
+from wnrepro.mechanisms import NAMES, load, page, pieces, tables
 from wnrepro.runs.manifest import write_manifest
 
 RESULTS = Path("results/mechanisms")

@@ -14,7 +14,8 @@ class Arm:
     """One arm.
 
     id: its name in configs, code and files.
-    label: its name in tables and figures.
+    label: its name in tables and captions.
+    short: its name beside a line of a figure, where the label would not fit.
     colour: sRGB hex; from the palette of Okabe & Ito (2008), which colour-blind readers can tell
         apart. Grey stands for black, so that it can be seen on a dark page too.
     takes_init: whether the data-dependent init (eq. 5, 6) is defined for it.
@@ -22,6 +23,7 @@ class Arm:
 
     id: str
     label: str
+    short: str
     colour: str
     takes_init: bool
 
@@ -29,13 +31,21 @@ class Arm:
 ARMS: dict[str, Arm] = {
     arm.id: arm
     for arm in (
-        Arm("plain", "plain", "#7F7F7F", takes_init=True),
-        Arm("wn", "weight norm", "#0072B2", takes_init=True),
-        Arm("bn", "batch norm", "#D55E00", takes_init=False),
-        Arm("mean_only_bn", "mean-only batch norm", "#009E73", takes_init=True),
-        Arm("wn_mean_only_bn", "weight norm + mean-only batch norm", "#CC79A7", takes_init=True),
+        Arm("plain", "plain", "plain", "#7F7F7F", takes_init=True),
+        Arm("wn", "weight norm", "WN", "#0072B2", takes_init=True),
+        Arm("bn", "batch norm", "BN", "#D55E00", takes_init=False),
+        Arm("mean_only_bn", "mean-only batch norm", "mean-only BN", "#009E73", takes_init=True),
+        Arm(
+            "wn_mean_only_bn",
+            "weight norm + mean-only batch norm",
+            "WN + mean-only BN",
+            "#CC79A7",
+            takes_init=True,
+        ),
         # Not an arm of the paper's text: how the authors' released code builds its plain network.
-        Arm("plain_frozen_scale", "plain, frozen scale", "#E69F00", takes_init=True),
+        Arm(
+            "plain_frozen_scale", "plain, frozen scale", "frozen scale", "#E69F00", takes_init=True
+        ),
     )
 }
 

@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 from yaml import MarkedYAMLError, YAMLError
 
-from wnrepro.config import Config, did_you_mean, register_schema, resolve, unknown_key
-from wnrepro.errors import ConfigError, WnreproError
+from wnrepro.config import Config, register_schema, resolve, unknown_key
+from wnrepro.errors import ConfigError, WnreproError, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (PACKAGE.parent / "conf", PACKAGE / "conf") if p.is_dir())

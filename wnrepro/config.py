@@ -5,9 +5,8 @@ The values stand in `conf/`; here is what they may be. `resolve` turns Hydra's c
 config must be quick.
 """
 
-import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
-from wnrepro.errors import ConfigError
+from wnrepro.errors import ConfigError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
@@ -211,12 +210,6 @@ def unknown_key(key: str) -> str:
     siblings = [k for k in keys if k.rpartition(".")[0] == parent]
     there = siblings or [k for k in keys if "." not in k]
     return f"{key} is no key of the config{did_you_mean(key, keys)}; choose from {', '.join(there)}"
-
-
-def did_you_mean(got: str, options: Sequence[str]) -> str:
-    """ " (did you mean …?)" with the closest of the options, or nothing."""
-    close = difflib.get_close_matches(got, options, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

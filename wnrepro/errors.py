@@ -1,5 +1,8 @@
 """Errors that a user can mend. They are shown as their message alone, without a traceback."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class WnreproError(Exception):
     """Something the user can mend: the message says what is wrong and what to do.
@@ -23,3 +26,9 @@ class RunError(WnreproError):
 
 class RunHeld(RunError):
     """Another live process has the run's directory."""
+
+
+def did_you_mean(got: str, options: Sequence[str]) -> str:
+    """ " (did you mean …?)" with the closest of the options, or nothing."""
+    close = difflib.get_close_matches(got, options, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -11,8 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from wnrepro import drawing
 from wnrepro.errors import RunError
-from wnrepro.mechanisms import NAMES, drawing, load, page, pieces, tables
+from wnrepro.mechanisms import NAMES, load, page, pieces, tables
 from wnrepro.mechanisms.experiment import Experiment, Finding, Verdict, decide
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mechanisms.py"

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from wnrepro.arms import ARMS
+from wnrepro.drawing import WIDTH_INCHES, label
 from wnrepro.mechanisms import hessian
-from wnrepro.mechanisms.drawing import WIDTH_INCHES, label
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
-from wnrepro.mechanisms.statistics import t_interval
 from wnrepro.mechanisms.training import training, units
+from wnrepro.statistics import t_interval
 
 NAME = "conditioning"
 CLOSE = 0.5

@@ -18,9 +18,9 @@ A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, h
 5. `verdict(data)` and `draw(data)` see those CSV files alone, as `{table: DataFrame}`, so that
    anybody can repeat the judgement and the figure without repeating the measurement.
    `verdict` is a pure function that can come out in all three ways; use `decide`, which refuses a
-   verdict below three seeds, and the named intervals of `wnrepro.mechanisms.statistics`.
+   verdict below three seeds, and the named intervals of `wnrepro.statistics`.
    `draw` returns a matplotlib Figure, about 7 inches wide, made inside the style of
-   `wnrepro.mechanisms.drawing`; it is saved as `<results>/<name>.png` and `.svg`.
+   `wnrepro.drawing`; it is saved as `<results>/<name>.png` and `.svg`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

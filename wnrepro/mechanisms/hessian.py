@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, leaky_relu
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import label
+from wnrepro.drawing import label
 from wnrepro.mechanisms.experiment import Finding, Row
-from wnrepro.mechanisms.statistics import t_interval
 from wnrepro.mechanisms.training import units
 from wnrepro.models.convpool_cnn_c import SLOPE
 from wnrepro.nn.weight_norm import weight_norm
+from wnrepro.statistics import t_interval
 
 Loss = Callable[[Tensor], Tensor]
 STEP = 1e-8

@@ -13,8 +13,8 @@ from wnrepro.classification import loss_and_errors
 from wnrepro.engine import Training
 from wnrepro.mechanisms import init_figure
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
-from wnrepro.mechanisms.statistics import t_interval, wilson_interval
 from wnrepro.mechanisms.training import INIT_IMAGES, training, units
+from wnrepro.statistics import t_interval, wilson_interval
 
 NAME = "init"
 MOMENT_TOLERANCE = 0.01

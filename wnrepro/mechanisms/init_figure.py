@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.mechanisms.drawing import WIDTH_INCHES
+from wnrepro.drawing import WIDTH_INCHES
 from wnrepro.mechanisms.experiment import Data
 
 _COLOURS = {1: "#0072B2", 0: "#D55E00"}

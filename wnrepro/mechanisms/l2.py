@@ -13,8 +13,8 @@ from wnrepro.engine import Training
 from wnrepro.mechanisms import l2_figure
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.l2_training import Course, imitate, logits, penalise, target, train
-from wnrepro.mechanisms.statistics import Interval, t_interval
 from wnrepro.mechanisms.training import norms, units
+from wnrepro.statistics import Interval, t_interval
 
 NAME = "l2"
 UNCHANGED = 1e-5

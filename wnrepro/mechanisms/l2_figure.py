@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import WIDTH_INCHES, label_ends, plain_numbers
+from wnrepro.drawing import WIDTH_INCHES, label_ends, plain_numbers
 from wnrepro.mechanisms.experiment import Data
 
 _COLOURS = {"v": ARMS["wn"].colour, "g": "#E69F00", "w": ARMS["plain"].colour}

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import panels
+from wnrepro.drawing import panels
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
-from wnrepro.mechanisms.statistics import Interval, t_interval
 from wnrepro.mechanisms.training import training, units
 from wnrepro.nn import BatchNorm, Unit
+from wnrepro.statistics import Interval, t_interval
 
 NAME = "mean_noise"
 ARMS_SHOWN = ("mean_only_bn", "bn")

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.norm_growth_figure import OPTIMISERS, ROUNDING, draw
-from wnrepro.mechanisms.statistics import t_interval
 from wnrepro.mechanisms.training import norms, training, units
+from wnrepro.statistics import t_interval
 
 NAME = "norm_growth"
 LOWEST_RATE = {"gd": 1e-3, "momentum": 1e-4, "adam": 1e-4}

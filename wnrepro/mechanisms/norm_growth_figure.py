@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.mechanisms.drawing import WIDTH_INCHES, label
+from wnrepro.drawing import WIDTH_INCHES, label
 from wnrepro.mechanisms.experiment import Data
 
 OPTIMISERS = {

@@ -11,8 +11,8 @@ from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.mechanisms import stability_figure
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.loss_range import Range, good_range
-from wnrepro.mechanisms.statistics import Interval, t_interval
 from wnrepro.mechanisms.training import norms, training, units
+from wnrepro.statistics import Interval, t_interval
 
 NAME = "stability"
 WIDER_DECADES = 0.3

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.drawing import WIDTH_INCHES, label_ends
+from wnrepro.drawing import WIDTH_INCHES, label_ends
 from wnrepro.mechanisms.experiment import Data
 from wnrepro.mechanisms.loss_range import Range
 

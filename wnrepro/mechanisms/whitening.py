@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wnrepro.mechanisms.drawing import label, panels
+from wnrepro.drawing import label, panels
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
-from wnrepro.mechanisms.statistics import t_interval
 from wnrepro.mechanisms.training import digits
 from wnrepro.nn.weight_norm import weight_norm
+from wnrepro.statistics import t_interval
 
 NAME = "whitening"
 SAME = 1e-6

@@ -1,9 +1,17 @@
 """Intervals, by name. numpy alone.
 
 Values are one per seed: a seed is the unit that is repeated, everything inside a run is not.
+
+Which interval: with 3 to 5 seeds Student's t, here the default of every table and figure. It
+assumes that the mean over seeds is about normal, and then holds it in 95 % of cases at any n. The
+percentile bootstrap assumes no distribution but has nothing to resample from: at n = 3 it is the
+range of the values, which holds the centre of a symmetric distribution in 75 % of cases and not in
+95. It stands beside the t interval in table 1, where a reader can compare. Two arms are compared
+by the differences at the same seed where both have it: equal seeds share the order of the images
+and the starting weights, and what they share cancels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +24,12 @@ _T95 = (
     2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 _NORMAL95 = 1.959964
+_RESAMPLES = 10_000
+
+T = "95 % t interval over seeds"
+BOOTSTRAP = "95 % bootstrap interval over seeds"
+PAIRED = "95 % t interval over differences paired by seed"
+"""Names of intervals, as they stand beside them."""
 
 Values = Sequence[float] | ArrayLike
 
@@ -29,6 +43,9 @@ class Interval:
     high: float
     name: str
     n: int
+
+    def contains(self, value: float) -> bool:
+        return self.low <= value <= self.high
 
     def text(self, form: str = ".3g") -> str:
         return f"[{self.low:{form}}, {self.high:{form}}], {self.name}"
@@ -44,7 +61,33 @@ def t_interval(values: Values) -> Interval:
     n = len(x)
     half = t_quantile(n - 1) * x.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
     mean = float(x.mean())
-    return Interval(mean, mean - float(half), mean + float(half), "95 % t interval over seeds", n)
+    return Interval(mean, mean - float(half), mean + float(half), T, n)
+
+
+def bootstrap_interval(values: Values, seed: int = 0) -> Interval:
+    """Mean, with the 2.5 and 97.5 percentiles of the means of 10,000 resamples (Efron 1979).
+
+    The same values in any order and the same `seed` give the same interval. Too narrow for few
+    values: at n = 1 a point, at n = 3 the range. Raises ValueError as `t_interval`.
+    """
+    x = np.sort(_checked(values))
+    drawn = np.random.default_rng(seed).integers(len(x), size=(_RESAMPLES, len(x)))
+    # Sorted means of sorted resamples: the order of a sum changes its last bits.
+    low, high = np.percentile(np.sort(x[drawn], axis=1).mean(axis=1), (2.5, 97.5))
+    return Interval(float(x.mean()), float(low), float(high), BOOTSTRAP, len(x))
+
+
+def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Interval:
+    """Mean of ours − theirs over the seeds that both have, with its t interval; n is their number.
+
+    ours, theirs: seed → value. Raises ValueError where they share no seed, or a value that is
+    paired is not finite.
+    """
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        raise ValueError(f"no seed in common: {sorted(ours)} and {sorted(theirs)}")
+    found = t_interval([ours[seed] - theirs[seed] for seed in common])
+    return Interval(found.estimate, found.low, found.high, PAIRED, found.n)
 
 
 def wilson_interval(successes: int, n: int) -> Interval:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -35,6 +36,21 @@ _STYLE = {
     # Names in an SVG are hashes; with a salt they are the same each time.
     "svg.hashsalt": "wnrepro",
 }
+INK = "text.color"
+"""The rcParam with the colour of lines and words that belong to no arm."""
+_INK_COLOUR = "#111111"
+_WITH_DARK = dict.fromkeys(
+    (INK, "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK_COLOUR
+)
+"""Not black, which an SVG does not write down, so that it could not be exchanged."""
+_DARK = {_INK_COLOUR: "#d8dee6", "#ffffff": "#0d1117", "#dddddd": "#333a44"}
+"""Ink, background and grid on a light page → on a dark one, GitHub's. The colours of the arms are
+legible on both."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {"dpi": 200, "metadata": {"Software": None}},
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+}
 
 
 def panels(columns: int, height: float = 3.0, **options: object) -> tuple[Figure, list[Axes]]:
@@ -56,8 +72,10 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> 
     To be called when the axes have their limits and scales.
     """
     gap = 11.0  # points
-    axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]
-    scale = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    lay_out(figure)
+    scale = 72 / figure.dpi
     ordered = sorted(ends, key=lambda end: end[1])
     places = [float(axes.transData.transform(end[:2])[1]) * scale for end in ordered]
     heights = list(places)
@@ -71,6 +89,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> 
         label(axes, x, y, text, colour, xytext=(5, height - place))
 
 
+def lay_out(figure: Figure) -> None:
+    """Give the axes the places that they will have, without drawing."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
 def plain_numbers(axis: Axis) -> None:
     """Ticks 0.5, 1, 2 … on a logarithmic axis that covers few decades."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -78,17 +103,29 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def save(draw: Callable[[], Figure], stem: Path) -> None:
-    """`<stem>.png` and `<stem>.svg` of the figure that `draw` makes, in the style above.
+def save(
+    draw: Callable[[], Figure],
+    stem: Path,
+    forms: Sequence[str] = ("png", "svg"),
+    *,
+    dark: bool = False,
+) -> None:
+    """`<stem>.png` and so on, for each of `forms`, of the figure that `draw` makes in this style.
 
-    The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
+    forms: of png, svg and pdf. dark: `<stem>-dark.svg` too, the SVG with the colours of a dark
+    page. The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
     """
-    with style.context(["default", _STYLE]):
+    with style.context(["default", _STYLE | _WITH_DARK if dark else _STYLE]):
         figure = draw()
-        for form, options in (
-            ("png", {"dpi": 200, "metadata": {"Software": None}}),
-            ("svg", {"metadata": {"Date": None, "Creator": None}}),
-        ):
+        for form in forms:
             image = io.BytesIO()
-            figure.savefig(image, format=form, **options)
+            figure.savefig(image, format=form, **_OPTIONS[form])
             replace_file(stem.with_suffix(f".{form}"), image.getbuffer())
+            if dark and form == "svg":
+                replace_file(stem.with_name(f"{stem.name}-dark.svg"), _darkened(image.getvalue()))
+
+
+def _darkened(svg: bytes) -> bytes:
+    for light, on_dark in _DARK.items():
+        svg = svg.replace(light.encode(), on_dark.encode())
+    return svg

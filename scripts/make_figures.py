@@ -1,0 +1,84 @@
+"""Draw every figure and table of results/ again, from its committed records alone.
+
+    python scripts/make_figures.py [NAME ...] [--list] [--results results] [--jobs N]
+
+Reads results/runs.csv, curves.csv.gz, layers.csv.gz and results/paper/*.csv; writes
+results/figures/*.{png,svg,pdf} and results/tables/*.{md,csv,tex}, and, where no NAME is given,
+results/claims.md and results/index.html, which show them all. The same records give the same bytes.
+What has no runs yet is left out, with the command that gets it; --list says what each lacks.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from wnrepro.analysis import claims, page, paper, records
+from wnrepro.analysis.publication import FIGURES_FOLDER, gallery, named, prepare, publish_all
+from wnrepro.analysis.registry import Figure, Item
+from wnrepro.errors import WnreproError
+from wnrepro.replacement import replace_file
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of figures or tables; else all")
+    parser.add_argument("--list", action="store_true", help="what there is, and what it lacks")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="of the records")
+    parser.add_argument(
+        "--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes that draw"
+    )
+    options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error("--jobs must be at least 1")
+    try:
+        items = named(options.names)
+        if options.jobs > 1 and len(items) > 1 and not options.list:
+            prepare()
+        found = records.load(options.results)
+        if options.list:
+            _list(items, found)
+        else:
+            _publish(items, found, options)
+    except WnreproError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _publish(items: list[Item], found: records.Records, options: argparse.Namespace) -> None:
+    theirs = paper.load(options.results / "paper")
+    shown = sum(bool(item.used(found)) for item in items)
+    jobs = min(options.jobs, max(shown, 1))
+    running = publish_all(items, found, theirs, options.results, jobs)
+    # None: no progress line where stderr is no terminal
+    for _ in tqdm(running, total=len(items), unit="file set", disable=None, leave=False):
+        pass
+    if not options.names:
+        replace_file(options.results / FIGURES_FOLDER / "README.md", gallery(found))
+        claims.write(options.results, found)
+        page.write(options.results, found)
+    print(f"{shown} of {len(items)} figures and tables are in {options.results}")
+    for item in items:
+        if not item.used(found):
+            print(f"left out: {_kind(item)} {item.name}, for {'; '.join(item.lacks(found))}")
+
+
+def _list(items: list[Item], found: records.Records) -> None:
+    for item in items:
+        lacks = item.lacks(found)
+        state = "missing" if not item.used(found) else "in part" if lacks else "complete"
+        print(f"{_kind(item):<6}  {item.name:<26}  {state:<8}  {item.title}")
+        for line in lacks:
+            print(f"{'':<8}{line}")
+
+
+def _kind(item: Item) -> str:
+    return "figure" if isinstance(item, Figure) else "table"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Made-up records for the tests of claims, in which the truth is known."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from wnrepro.analysis.claims_judgement import judge
+from wnrepro.analysis.claims_paper import CLAIMS
+from wnrepro.analysis.claims_row import Row
+from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.analysis.records import Records, setting_identity
+
+ARMS = ("plain", "wn", "bn", "mean_only_bn", "wn_mean_only_bn")
+PAPER = {"plain": 8.43, "wn": 8.46, "bn": 8.05, "mean_only_bn": 8.52, "wn_mean_only_bn": 7.31}
+NOISE = (0.0, 0.03, -0.02, 0.01, -0.03)
+BY_ID = {claim.id: claim for claim in CLAIMS}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a synthetic run leaves. Its training error nears `floor` by the factor `decay`."""
+
+    test: float = 8.5
+    decay: float = 0.95
+    floor: float = 0.1
+    epoch_time: float = 10.0
+    norms: Sequence[float] = (1.0, 2.0)
+    status: str = "done"
+    gpu: str = "H100"
+
+
+DIVERGED = Run(test=math.nan, epoch_time=10.0, status="diverged", decay=1.0)
+
+
+def records(
+    evidence: str, runs: Mapping[tuple[str, float, int], Run], epochs: int = 200
+) -> Records:
+    """Records with the runs of `evidence`, by arm, learning rate and seed."""
+    settings = {(s["norm.name"], s["optim.lr"]): s for s in EVIDENCE[evidence].settings}
+    rows, curves, layers = [], [], []
+    for (arm, rate, seed), run in runs.items():
+        identity = f"{evidence}-{arm}-{rate}-{seed}"
+        config: dict = {"seed": seed}
+        for key, value in settings[arm, rate].items():
+            *group, last = key.split(".")
+            (config.setdefault(group[0], {}) if group else config)[last] = value
+        rows.append(
+            {"identity": identity, "arm": arm, "learning_rate": rate, "seed": seed}
+            | {"epochs": epochs, "status": run.status, "test_error_percent": run.test}
+            | {"time_per_epoch_sec": run.epoch_time, "device": "cuda", "cpu": "Xeon"}
+            | {"gpu": run.gpu, "threads": 1.0, "commit": "0123456789abcdef", "dirty": False}
+            | {"setting": setting_identity(config)}
+        )
+        done = epochs if run.status == "done" else 3
+        curves += [
+            {"identity": identity, "epoch": e, "train_error_percent": run.floor + 90 * run.decay**e}
+            for e in range(1, done + 1)
+        ]
+        layers += [
+            {"identity": identity, "layer": layer, "epoch": e, "v_norm": norm}
+            for layer in ("conv1", "dense")
+            for e, norm in ((1, run.norms[0]), (done, run.norms[1]))
+        ]
+    columns = ["identity", "arm", "learning_rate", "seed", "epochs", "status", "setting", "commit"]
+    columns += ["test_error_percent", "time_per_epoch_sec", "device", "cpu", "gpu", "threads"]
+    return Records(
+        pd.DataFrame(rows, columns=[*columns, "dirty"]).set_index("identity"),
+        pd.DataFrame(curves, columns=["identity", "epoch", "train_error_percent"]),
+        pd.DataFrame(layers, columns=["identity", "layer", "epoch", "v_norm"]),
+    )
+
+
+def table1(seeds: int = 5, arms: Sequence[str] = ARMS, **changes: Run) -> Records:
+    """The paper's table 1 with a little noise; `changes` by arm."""
+    return records("cifar_table1", table1_runs(seeds, arms, **changes))
+
+
+def table1_runs(seeds: int, arms: Sequence[str] = ARMS, **changes: Run) -> dict:
+    decay = {"plain": 0.942, "wn": 0.93, "bn": 0.92, "mean_only_bn": 0.945, "wn_mean_only_bn": 0.93}
+    floor = {"plain": 1.0, "mean_only_bn": 1.2}
+    time = {"bn": 11.6, "wn": 10.2}
+    # Noise of an arm's own, so that differences have some too.
+    return {
+        (arm, 0.0003 if arm == "plain" else 0.003, seed): changes.get(
+            arm,
+            Run(
+                PAPER[arm] + NOISE[(seed + k) % 5],
+                decay[arm] + NOISE[(seed + k) % 5] / 100,
+                floor.get(arm, 0.1),
+                time.get(arm, 10.0) + NOISE[seed],
+            ),
+        )
+        for k, arm in enumerate(arms)
+        for seed in range(seeds)
+    }
+
+
+def together(*parts: Records) -> Records:
+    return Records(
+        pd.concat([part.runs for part in parts]),
+        pd.concat([part.curves for part in parts]),
+        pd.concat([part.layers for part in parts]),
+    )
+
+
+def verdict(id_: str, of: Records) -> Row:
+    return judge(BY_ID[id_], of)[0]

@@ -1,0 +1,59 @@
+"""A caption says what stands behind a figure."""
+
+from pathlib import Path
+
+from example import configs, run, write
+
+from wnrepro.analysis import captions
+from wnrepro.analysis.evidence import select
+from wnrepro.analysis.records import Records, load
+
+NAME = "digits_arms"
+
+
+def records(tmp_path: Path, *runs) -> Records:
+    return select(load(write(tmp_path / "results", runs)), NAME)
+
+
+def test_all_that_is_to_be_said_of_a_part_of_a_sweep(tmp_path: Path) -> None:
+    wn = [c for c in configs(NAME) if c["norm"]["name"] == "wn"]
+    plain = [c for c in configs(NAME) if c["norm"]["name"] == "plain"]
+    found = records(
+        tmp_path,
+        run(wn[0], dirty="True"),
+        run(wn[1], diverged=True),
+        run(wn[2], gpu="A GPU", device="cuda", commit="a" * 40 + " + " + "b" * 40),
+        run(plain[0]),
+    )
+    assert captions.seeds_by_arm(found.runs) == "n = 1 to 3 seeds (plain 1, wn 3)"
+    title = captions.heading(NAME, found)
+    assert title.endswith("mean and 95 % t interval, n = 1 to 3 seeds, 1 run diverged")
+    said = captions.caption(NAME, found)
+    assert "Diverged (1 of 4 runs): wn seed 1, learning rate 0.003, in epoch 3." in said
+    assert "4 of 25 planned runs" in said
+    assert "python -m wnrepro.train -m +sweep=digits_arms" in said
+    assert "1 of 4 runs were not made from a clean commit" in said
+    assert "A CPU and A GPU" in said
+    assert "commit 0123456 and aaaaaaa and bbbbbbb" in said
+
+
+def test_nothing_is_said_of_what_is_as_it_should_be(complete_records: Records) -> None:
+    said = captions.caption(NAME, select(complete_records, NAME))
+    assert "No run diverged." in said
+    assert "planned" not in said
+    assert "clean" not in said
+
+
+def test_n_is_that_of_each_setting(tmp_path: Path) -> None:
+    """Three seeds at one learning rate and one at another are not three seeds."""
+    wn = [c for c in configs("mnist_lr_robustness") if c["norm"]["name"] == "wn"]
+    found = load(write(tmp_path / "results", [run(c) for c in wn[:4]]))
+    assert captions.seeds(found.runs) == "n = 1 to 3 seeds"
+    assert captions.seeds(found.runs[found.runs["learning_rate"] == 1e-5]) == "n = 3 seeds"
+    one = found.runs[found.runs["learning_rate"] == 3e-5]
+    assert captions.seeds(one) == captions.seeds_by_arm(one) == "n = 1 seed"
+
+
+def test_many_that_diverged_are_counted_by_arm(complete_records: Records) -> None:
+    runs = select(complete_records, "mnist_lr_robustness").runs
+    assert captions.divergence(runs) == "13 of 195 runs diverged (6 of plain, 7 of wn)."

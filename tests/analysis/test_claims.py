@@ -1,0 +1,167 @@
+"""Verdicts follow from the records: where the truth is known, they say it."""
+
+from pathlib import Path
+
+import pytest
+from claims_example import (
+    ARMS,
+    BY_ID,
+    DIVERGED,
+    Run,
+    records,
+    table1,
+    table1_runs,
+    together,
+    verdict,
+)
+
+from wnrepro.analysis import claims
+from wnrepro.analysis.claims_judgement import judge
+from wnrepro.analysis.claims_paper import CLAIMS
+from wnrepro.analysis.claims_row import MECHANISM, NEAREST, VERDICT
+
+EXPERIMENTS = [claim.id for claim in CLAIMS if claim.judged_by[0] == "cifar_table1"]
+
+
+@pytest.mark.parametrize("id_", EXPERIMENTS)
+def test_the_papers_own_numbers_reproduce_the_paper(id_):
+    row = verdict(id_, table1())
+    assert (row.verdict, row.n, row.settle) == ("reproduced", "5", "")
+    assert "95 % t interval" in row.interval
+    assert (row.hardware, row.commit) == ("H100", "0123456789")
+
+
+OPPOSITES = {
+    "1a": {"wn": Run(decay=0.95)},
+    "1b": {"wn": Run(decay=0.95)},
+    "2a": {"bn": Run(decay=0.94)},
+    "2b": {"bn": Run(epoch_time=18.1)},
+    "2c": {"wn": Run(epoch_time=11.0)},
+    "3a": {"wn": Run(decay=0.96)},
+    "3b": {"plain": Run(decay=0.93)},
+    "3c": {"mean_only_bn": Run(decay=0.93)},
+    "4a": {"wn": Run(test=8.0)},
+    "4b": {"mean_only_bn": Run(test=9.0)},
+    "4c": {"bn": Run(test=8.43)},
+    "4d": {"plain": Run(test=7.3)},
+    "4e": {"plain": Run(test=9.2)},
+    "4f": {"wn": Run(test=7.5)},
+    "4g": {"mean_only_bn": Run(test=9.2)},
+    "4h": {"bn": Run(test=8.8)},
+    "4i": {"wn_mean_only_bn": Run(test=8.0)},
+    "6a": {"wn": Run(norms=(1.0, 0.9))},
+}
+
+
+def test_every_claim_has_its_opposite():
+    assert sorted(OPPOSITES) == sorted(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(("id_", "changes"), OPPOSITES.items())
+def test_what_contradicts_the_paper_is_not_reproduced(id_, changes):
+    row = verdict(id_, table1(**changes))
+    assert (row.verdict, row.settle) == ("not reproduced", "")
+
+
+@pytest.mark.parametrize("id_", EXPERIMENTS)
+def test_two_seeds_give_no_verdict(id_):
+    row = verdict(id_, table1(seeds=2))
+    assert (row.verdict, row.n) == ("inconclusive", "2")
+    assert row.settle == "python -m wnrepro.train -m +sweep=cifar_table1"
+
+
+@pytest.mark.parametrize("id_", EXPERIMENTS)
+def test_without_an_arm_there_is_no_evidence(id_):
+    of = table1(arms=[arm for arm in ARMS if arm not in OPPOSITES[id_]])
+    row = verdict(id_, of)
+    assert (row.verdict, row.n, row.because) == ("inconclusive", "0", "no evidence yet")
+    assert (row.ours, row.hardware, row.commit) == ("", "", "")
+    assert "+sweep=cifar_table1" in row.settle
+
+
+@pytest.mark.parametrize("id_", [i for i in EXPERIMENTS if i[0] in "346" or i == "2b"])
+def test_a_run_that_diverged_stops_the_verdict(id_):
+    runs = table1_runs(5)
+    arm = next(iter(OPPOSITES[id_]))
+    key = next(key for key in runs if key[0] == arm and key[2] == 1)
+    runs[key] = DIVERGED
+    row = verdict(id_, records("cifar_table1", runs))
+    assert row.verdict == "inconclusive"
+    assert "1 of 5 runs" in row.because
+    assert "diverged" in row.because
+    assert row.n == "4"
+    assert "not more seeds" in row.settle
+
+
+def test_no_difference_found_is_not_equality():
+    """The noise is so large that nothing is detected: inconclusive, with more seeds to run."""
+    runs = table1_runs(3)
+    for seed, test in enumerate((7.9, 8.5, 9.0)):
+        runs["wn", 0.003, seed] = Run(test=test)
+    row = verdict("4a", records("cifar_table1", runs))
+    assert row.verdict == "inconclusive"
+    assert "reaches across" in row.because
+    assert row.settle.endswith("+sweep=cifar_table1 seed=3,4,5,6,7")
+
+
+def test_the_best_arm_is_held_against_each_other():
+    row = verdict("4d", table1())
+    assert row.ours.startswith("−0.7")
+    assert row.ours.endswith("against batch norm, the closest call")
+
+
+def test_precisions_are_not_pooled_and_the_one_with_more_seeds_judges():
+    of = together(
+        records("cifar_table1", table1_runs(1)), records("cifar_table1_bf16", table1_runs(4))
+    )
+    first, *beside = judge(BY_ID["4a"], of)
+    assert (first.n, first.verdict) == ("4", "reproduced")
+    assert first.judged_on == "CIFAR-10, the paper's protocol, bf16"
+    assert [(row.role, row.n) for row in beside] == [(NEAREST, "1")]
+    assert beside[0].interval == "none: one value has no interval"
+
+
+def test_the_precision_that_judges_is_not_chosen_by_what_diverged():
+    runs = table1_runs(3)
+    runs["wn", 0.003, 1] = DIVERGED
+    of = together(records("cifar_table1", runs), records("cifar_table1_bf16", table1_runs(3)))
+    first, beside = judge(BY_ID["4a"], of)
+    assert (first.verdict, first.because) == ("inconclusive", "1 of 3 runs of weight norm diverged")
+    assert (beside.judged_on, beside.n) == ("CIFAR-10, the paper's protocol, bf16", "3")
+
+
+def test_runs_that_diverged_are_named_with_the_nearest_evidence_too():
+    runs = {(arm, 0.003, seed): run for (arm, _, seed), run in table1_runs(3).items()}
+    runs["wn", 0.003, 1] = DIVERGED
+    _, beside = judge(BY_ID["4a"], records("mnist_arms", runs, epochs=20))
+    assert (beside.n, beside.because) == ("2", "1 of 3 runs of weight norm diverged")
+
+
+@pytest.mark.parametrize("id_", EXPERIMENTS)
+def test_other_data_stand_beside_and_never_judge(id_):
+    runs = {(arm, 0.003, seed): run for (arm, _, seed), run in table1_runs(5).items()}
+    first, *beside = judge(BY_ID[id_], records("mnist_arms", runs, epochs=20))
+    assert (first.role, first.verdict, first.n) == (VERDICT, "inconclusive", "0")
+    assert all((row.role, row.verdict) == (NEAREST, "") for row in beside)
+    assert all("MNIST" in row.judged_on for row in beside)
+
+
+def test_the_files_are_stable_and_read_back(tmp_path: Path):
+    written = [claims.write(tmp_path / name, table1()) for name in ("a", "b")]
+    assert [path.name for path in written[0]] == ["claims.md", "claims.csv"]
+    for a, b in zip(*written, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    rows = claims.read(tmp_path / "a")
+    assert [row.id for row in rows if row.role == VERDICT] == list(BY_ID)
+    assert not [row for row in rows if row.role == MECHANISM]
+    text = written[0][0].read_text()
+    assert "18 reproduced, 0 not reproduced, 2 inconclusive" in text
+    assert "None has been run" in text
+
+
+def test_no_runs_at_all(tmp_path: Path):
+    some = table1()
+    claims.write(tmp_path, some.of(some.runs.index[:0]))
+    rows = claims.read(tmp_path)
+    assert {(row.verdict, row.n) for row in rows} == {("inconclusive", "0")}
+    assert all(row.settle.startswith("python -m wnrepro.train") for row in rows)

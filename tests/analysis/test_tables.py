@@ -1,0 +1,154 @@
+"""The numbers of the tables, from a few runs and by hand."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from example import configs, run, write
+
+from wnrepro.analysis import tables
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import Records, load
+
+BF16, FLOAT32 = "cifar_table1_bf16", "cifar_table1"
+
+
+def records(
+    tmp_path: Path, name: str, errors: Mapping[tuple[str, int], float | None], key: str = "arm"
+) -> Records:
+    """The runs of (arm, seed) with these test errors; None for one that diverged."""
+    runs = []
+    for config in configs(name):
+        place = (config["norm"]["name"] if key == "arm" else config["init"]["name"], config["seed"])
+        if place in errors:
+            error = errors[place]
+            if error is None:
+                runs.append(run(config, diverged=True))
+            else:
+                part = "held_out" if config["data"]["held_out"] else "test"
+                made = run(config, lambda c, epoch, e=error: e)
+                made.curve[-1][f"{part}_error_percent"] = repr(error)
+                made.row[f"{part}_error_percent"] = repr(error)
+                runs.append(made)
+    return load(write(tmp_path / "results", runs))
+
+
+def row(table: tables.Table, *start: str) -> dict[str, str]:
+    (found,) = [each for each in table.rows if each[: len(start)] == start]
+    return dict(zip(table.columns, found, strict=True))
+
+
+def test_table1_by_hand(tmp_path: Path, theirs: Paper) -> None:
+    errors = {("wn", 0): 8.0, ("wn", 1): 8.4, ("wn", 2): 8.8, ("bn", 0): 9.0, ("bn", 1): 9.1}
+    errors |= {("bn", 2): 9.2, ("plain", 0): 8.43}
+    table = tables.table1(records(tmp_path, FLOAT32, errors), theirs, (BF16, FLOAT32))
+    # mean 8.4, s = 0.4, n = 3: ± 4.303·0.4/√3 = 0.99
+    wn = row(table, "weight norm")
+    assert wn["precision"] == "float32"
+    assert wn["test error (%)"] == "8.40 [7.41, 9.39]"
+    assert wn["bootstrap"] == "[8.00, 8.80]"
+    assert wn["all values"] == "8.00, 8.40, 8.80"
+    assert (wn["n"], wn["paper"], wn["ours − paper"]) == ("3", "8.46", "−0.06")
+    assert wn["paper in our t interval"] == "yes"
+    assert wn["2019 re-run"] == "8.28"
+    # ± 4.303·0.1/√3 = 0.25; the paper has 8.05
+    bn = row(table, "batch norm")
+    assert bn["test error (%)"] == "9.10 [8.85, 9.35]"
+    assert (bn["ours − paper"], bn["paper in our t interval"]) == ("1.05", "no")
+    # One seed says nothing about an interval.
+    plain = row(table, "plain")
+    assert (plain["test error (%)"], plain["bootstrap"]) == ("8.43", "–")
+    assert plain["paper in our t interval"] == "–"
+    # An arm without runs has the paper's number and none of ours.
+    mean_only = list(row(table, "mean-only batch norm").values())
+    assert mean_only[1:] == ["–", "–", "–", "0", "–", "8.52", "–", "–", "–"]
+    assert len(table.rows) == 5
+    values = table.values.set_index("arm")
+    assert values.loc["wn", "test_error_percent"] == pytest.approx(8.4)
+    assert math.isnan(values.loc["plain", "test_error_percent_low"])
+    assert values.loc["wn", "values"] == "8.0 8.4 8.8"
+
+
+def test_table1_keeps_precisions_apart(tmp_path: Path, theirs: Paper) -> None:
+    runs = []
+    for name, error in ((BF16, 8.0), (FLOAT32, 6.0)):
+        for config in configs(name):
+            if config["norm"]["name"] == "wn" and config["seed"] < 2:
+                made = run(config)
+                made.row["test_error_percent"] = repr(error)
+                made.curve[-1]["test_error_percent"] = repr(error)
+                runs.append(made)
+    table = tables.table1(load(write(tmp_path / "r", runs)), theirs, (BF16, FLOAT32))
+    assert row(table, "weight norm", "bf16")["test error (%)"].startswith("8.00")
+    assert row(table, "weight norm", "float32")["test error (%)"].startswith("6.00")
+
+
+def test_diverged_runs_are_counted_and_named(tmp_path: Path, theirs: Paper) -> None:
+    errors = {("wn", 0): 8.0, ("wn", 1): None, ("wn", 2): 8.8, ("bn", 0): None}
+    table = tables.table1(records(tmp_path, FLOAT32, errors), theirs, (FLOAT32,))
+    wn = row(table, "weight norm")
+    assert wn["n"] == "2 of 3 (1 diverged)"
+    assert wn["all values"] == "8.00, diverged, 8.80"
+    assert wn["test error (%)"].startswith("8.40 [")
+    bn = row(table, "batch norm")
+    assert (bn["test error (%)"], bn["n"]) == ("–", "0 of 1 (1 diverged)")
+
+
+def test_errors_are_paired_with_plain_by_seed(tmp_path: Path, theirs: Paper) -> None:
+    errors = {("plain", 0): 2.0, ("plain", 1): 3.0, ("plain", 2): 4.0}
+    errors |= {("wn", 0): 1.0, ("wn", 1): 2.0, ("wn", 2): 3.0, ("wn", 4): 9.0}
+    table = tables.errors(records(tmp_path, "mnist_arms", errors), theirs, "mnist_arms")
+    # The differences are −1 each, though the values spread; seed 4 has no partner.
+    assert row(table, "weight norm")["test error − plain's"] == "−1.00 [−1.00, −1.00]"
+    assert row(table, "plain")["test error − plain's"] == "–"
+    assert row(table, "weight norm")["test error (%)"].startswith("3.75 [")
+
+
+def test_epochs_that_were_not_reached_are_no_numbers(tmp_path: Path, theirs: Paper) -> None:
+    levels = {("plain", 0): 4.0, ("plain", 1): 4.0, ("wn", 0): 0.5, ("wn", 1): 2.0}
+    found = records(tmp_path, "mnist_arms", levels)
+    table = tables.epochs(found, theirs, "mnist_arms")
+    assert row(table, "plain")["epochs to 5 %"] == "1.0 [1.0, 1.0]"
+    assert row(table, "plain")["epochs to 3 %"] == "not in 20"
+    assert row(table, "weight norm")["epochs to 1 %"] == "1 of 2 seeds, the first at 1"
+    values = table.values.set_index("arm")
+    assert math.isnan(values.loc["wn", "epochs_to_1_percent"])
+    assert values.loc["wn", "epochs_to_1_percent_reached"] == 1
+    assert row(table, "weight norm")["time per epoch / plain's"] == "0.91 [0.91, 0.91]"
+
+
+def test_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
+    found = records(tmp_path, FLOAT32, {("wn", 0): 0.5})
+    table = tables.epochs(found, theirs, FLOAT32, beside_paper=True)
+    assert table.rows[0][:3] == ("weight norm", "1.0", "36")
+
+
+def test_learning_rates_count_what_diverged(complete_records: Records, theirs: Paper) -> None:
+    name = "mnist_lr_robustness"
+    table = tables.rates(complete_records, theirs, name, "test_error_percent")
+    assert [each[0] for each in table.rows][-3:] == ["1", "3", "10"]
+    assert row(table, "10")["plain"] == "3 of 3 diverged"
+    assert row(table, "1")["weight norm"].endswith("; 1 of 3 diverged")
+    assert "diverged" not in row(table, "0.003")["weight norm"]
+    values = table.values.set_index(["arm", "learning_rate"])
+    assert math.isnan(values.loc[("plain", 10.0), "test_error_percent"])
+    assert values.loc[("wn", 1.0), "n"] == 2
+
+
+def test_inits_are_paired_by_seed(tmp_path: Path, theirs: Paper) -> None:
+    errors = {("data_dependent", 0): 2.0, ("data_dependent", 1): 5.0}
+    errors |= {("none", 0): 1.5, ("none", 1): 4.5, ("none", 2): 70.0}
+    found = records(tmp_path, "mnist_init_ablation", errors, key="init")
+    table = tables.inits(found, theirs, "mnist_init_ablation")
+    wn = row(table, "weight norm")
+    assert wn["with − without"] == "0.50 [0.50, 0.50]"
+    assert (wn["n with"], wn["n without"]) == ("2", "3")
+
+
+def test_optimisers_say_their_learning_rate(complete_records: Records, theirs: Paper) -> None:
+    table = tables.optimisers(complete_records, theirs, "mnist_optimizers")
+    assert len(table.rows) == 15
+    assert row(table, "averaged_momentum", "weight norm")["learning rate"] == "0.1"
+    # plain at learning rate 0.3 and wn at 0.1 do not diverge; bn's 3 does not either
+    assert {each[5] for each in table.rows} == {"3"}

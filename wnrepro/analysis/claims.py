@@ -1,0 +1,40 @@
+"""Every claim of the paper with its criterion, our number and a verdict.
+
+    claims.md            for readers
+    tables/claims.csv    the same rows, and the numbers of the mechanism experiments
+
+What is claimed and what would confirm it stands in `claims_paper`, what is measured in
+`claims_measures`, how a verdict follows in `claims_judgement`.
+"""
+
+from pathlib import Path
+
+from wnrepro.analysis.claims_judgement import judge, mechanism_rows
+from wnrepro.analysis.claims_markdown import as_markdown
+from wnrepro.analysis.claims_paper import CLAIMS
+from wnrepro.analysis.claims_row import Row, as_csv, from_csv
+from wnrepro.analysis.records import Records
+from wnrepro.replacement import replace_file
+
+MARKDOWN = Path("claims.md")
+TABLE = Path("tables/claims.csv")
+
+
+def write(results: Path, records: Records) -> list[Path]:
+    """Write both files in the folder `results`; returns their paths. Equal tables, equal bytes.
+
+    Raises:
+        RunError: the page of the mechanism experiments cannot be read, or a file not be written.
+    """
+    rows = [row for claim in CLAIMS for row in judge(claim, records)]
+    rows += mechanism_rows(results)
+    written = {results / MARKDOWN: as_markdown(rows), results / TABLE: as_csv(rows)}
+    for path, text in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text)
+    return list(written)
+
+
+def read(results: Path) -> list[Row]:
+    """The rows that `write` left in the folder `results`."""
+    return from_csv((results / TABLE).read_bytes().decode())

@@ -1,0 +1,296 @@
+"""The quantities that the paper's claims are about, measured on the runs of one experiment.
+
+Every measure returns a `Sample`: one value per seed, and what hinders a verdict. Arms are compared
+at equal seeds. What a run that diverged means is part of each definition; it is never left out in
+silence, for the runs that are left would then be a choice of the good ones.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from wnrepro.analysis.records import Records, finals
+from wnrepro.arms import ARMS
+from wnrepro.mechanisms.loss_range import good_range
+from wnrepro.statistics import PAIRED, Interval, T, t_interval
+
+GOOD_RATE = 1.5
+"""A learning rate is good if the test error is at most so many times that of the arm's best."""
+LOWEST_ERROR_PERCENT = 0.01
+"""One image of 10,000: stands for an error of 0 where a logarithm is taken."""
+
+BySeed = dict[int, float]
+Quantity = Callable[[Records, pd.DataFrame], BySeed]
+"""Seed → value, for the runs of one arm at one setting; NaN for a run that diverged."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value per seed.
+
+    paired: each value compares two arms at one seed. ratio: the values are logarithms of ratios.
+    at_least, at_most: some of the values are only lower (upper) bounds.
+    hindrance: why no verdict may rest on the values; empty if nothing hinders. note: what to know.
+    against: the arm that is compared with. runs: identities of the runs behind the values.
+    """
+
+    values: tuple[float, ...]
+    runs: tuple[str, ...] = ()
+    against: str = ""
+    paired: bool = False
+    ratio: bool = False
+    at_least: bool = False
+    at_most: bool = False
+    hindrance: str = ""
+    note: str = ""
+
+    def interval(self) -> Interval | None:
+        """Mean over seeds with a 95 % t interval, for ratios of the logarithm; None for no values.
+
+        Open at the end where values are bounds: a mean of lower bounds is no upper bound.
+        """
+        if not self.values:
+            return None
+        found = t_interval(self.values)
+        low = -math.inf if self.at_most else found.low
+        high = math.inf if self.at_least else found.high
+        name = PAIRED if self.paired else T
+        if self.ratio:
+            ends = (math.exp(found.estimate), math.exp(low), math.exp(high))
+            return Interval(*ends, f"{name}, of the logarithm", found.n)
+        return Interval(found.estimate, low, high, name, found.n)
+
+
+Measure = Callable[[Records], Sample]
+
+
+def level(arm: str) -> Measure:
+    """Test error of `arm` after the last epoch, in percent. A diverged run hinders a verdict."""
+    return lambda records: _single(records, arm, _test_error)
+
+
+def difference(arm: str, other: str) -> Measure:
+    """Test error after the last epoch, `arm` minus `other`, in percentage points, by seed.
+
+    A run that diverged hinders a verdict.
+    """
+    return lambda records: _compared(records, arm, other, _test_error)
+
+
+def late_difference(arm: str, other: str) -> Measure:
+    """Training error, mean of the second half of the epochs, `arm` minus `other`, in percentage
+    points, by seed.
+
+    In the second half the learning rate falls. The last epoch alone would tell the arms apart
+    badly: all are near 0 there. A run that diverged hinders a verdict.
+    """
+    return lambda records: _compared(records, arm, other, _late_training_error)
+
+
+def time_ratio(arm: str, other: str) -> Measure:
+    """Median time of a training epoch (without evaluation), `arm` over `other`, by seed.
+
+    Only pairs of runs on one kind of machine with one number of threads are compared.
+    """
+
+    def measure(records: Records) -> Sample:
+        by_machine = records.runs.groupby(["device", "cpu", "gpu", "threads"], dropna=False)
+        samples = [
+            _compared(records.of(runs.index), arm, other, _log_epoch_time) for _, runs in by_machine
+        ]
+        most = max(samples, key=lambda sample: len(sample.values), default=Sample((), paired=True))
+        return replace(most, ratio=True)
+
+    return measure
+
+
+def norm_growth(arm: str) -> Measure:
+    """‖v‖ after the last epoch over ‖v‖ after the first, mean over units, in the layer where that
+    is smallest.
+
+    What happens within the first epoch is not in the tables. A run that diverged hinders a verdict.
+    """
+    return lambda records: replace(_single(records, arm, _log_growth), ratio=True)
+
+
+def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
+    """Epochs until the training error is at most `error_percent`, `arm` over `other`, by seed.
+
+    A run that never comes there, as one that diverged, counts with all the epochs it was to have:
+    a lower bound. Seeds where neither arm comes there hinder a verdict.
+    """
+
+    def measure(records: Records) -> Sample:
+        ours, theirs = (_runs_of(records, each) for each in (arm, other))
+        ours, theirs = _at_common_seeds(ours, theirs)
+        reached = [_reached(records, runs, error_percent) for runs in (ours, theirs)]
+        planned = [dict(zip(runs["seed"], runs["epochs"], strict=True)) for runs in (ours, theirs)]
+        seeds = [s for s in ours["seed"] if not all(math.isnan(each[s]) for each in reached)]
+        never = [[s for s in seeds if math.isnan(each[s])] for each in reached]
+        epochs = [
+            [p[s] if math.isnan(r[s]) else r[s] for s in seeds]
+            for r, p in zip(reached, planned, strict=True)
+        ]
+        notes = [
+            f"{len(late)} of {len(ours)} runs of {ARMS[each].label} never reach {error_percent:g} %"
+            for each, late in zip((arm, other), never, strict=True)
+            if late
+        ]
+        neither = len(ours) - len(seeds)
+        return Sample(
+            tuple(math.log(a / b) for a, b in zip(*epochs, strict=True)),
+            (*ours.index, *theirs.index),
+            paired=True,
+            ratio=True,
+            at_least=bool(never[0]),
+            at_most=bool(never[1]),
+            hindrance=f"neither arm reaches {error_percent:g} % in {neither} of {len(ours)} seeds"
+            if neither
+            else "",
+            note="; ".join(notes),
+        )
+
+    return measure
+
+
+def norm_by_rate(arm: str) -> Measure:
+    """Rank correlation of the learning rate with ‖v‖ after training, over rates, seed by seed.
+
+    ‖v‖: geometric mean over layers. Rates at which a run diverged are left out, and said; seeds
+    with fewer than three others are, too.
+    """
+
+    def measure(records: Records) -> Sample:
+        runs = records.runs[records.runs["arm"] == arm]
+        layers = records.layers
+        last = layers[layers["epoch"] == layers["identity"].map(runs["epochs"])]
+        norm = np.log(last["v_norm"]).groupby(last["identity"]).mean().reindex(runs.index)
+        known = runs[(runs["status"] == "done") & np.isfinite(norm)]
+        enough = known.groupby("seed")["learning_rate"].transform("nunique") >= 3
+        found = [
+            _rank_correlation(own["learning_rate"], norm[own.index])
+            for _, own in known[enough].groupby("seed")
+        ]
+        out = len(runs) - len(known)
+        note = f"{out} of {len(runs)} runs diverged and are left out" if out else ""
+        return Sample(tuple(found), tuple(known[enough].index), note=note)
+
+    return measure
+
+
+def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
+    """Width of the range of good learning rates, `arm` minus `other`, in decades, by seed.
+
+    Good: the test error is at most `GOOD_RATE` times that of the arm's best rate at that seed. The
+    range is the unbroken one around the best; its ends are read off between rates on a straight
+    line in log-log; a rate at which training diverged is outside. Where it goes on to the end of
+    what was tried its width is a lower bound. Seeds count for which both arms have all `rates`.
+    """
+
+    def measure(records: Records) -> Sample:
+        by_seed = [
+            {seed: own.sort_values("learning_rate") for seed, own in of_arm.groupby("seed")}
+            for of_arm in (records.runs[records.runs["arm"] == each] for each in (arm, other))
+        ]
+        seeds = sorted(set.intersection(*map(set, by_seed)))
+        pairs = [tuple(each[seed] for each in by_seed) for seed in seeds]
+        whole = sorted(rates)
+        pairs = [pair for pair in pairs if all(list(own["learning_rate"]) == whole for own in pair)]
+        trained = [pair for pair in pairs if all((own["status"] == "done").any() for own in pair)]
+        ranges = [tuple(_good_range(own) for own in pair) for pair in trained]
+        cut = [sum(pair[k].cut for pair in ranges) for k in (0, 1)]
+        notes = [
+            f"the range of {ARMS[each].label} reaches the end of what was tried in {count} seeds"
+            for each, count in zip((arm, other), cut, strict=True)
+            if count
+        ]
+        failed = len(pairs) - len(trained)
+        return Sample(
+            tuple(ours.decades - theirs.decades for ours, theirs in ranges),
+            tuple(identity for pair in trained for own in pair for identity in own.index),
+            paired=True,
+            at_least=cut[0] > 0,
+            at_most=cut[1] > 0,
+            hindrance=f"an arm diverged at every rate in {failed} seeds" if failed else "",
+            note="; ".join(notes),
+        )
+
+    return measure
+
+
+def _single(records: Records, arm: str, quantity: Quantity) -> Sample:
+    runs = _runs_of(records, arm)
+    values = quantity(records, runs)
+    return Sample(
+        tuple(value for value in values.values() if math.isfinite(value)),
+        tuple(runs.index),
+        hindrance=_diverged(arm, values),
+    )
+
+
+def _compared(records: Records, arm: str, other: str, quantity: Quantity) -> Sample:
+    ours, theirs = _at_common_seeds(_runs_of(records, arm), _runs_of(records, other))
+    a, b = quantity(records, ours), quantity(records, theirs)
+    differences = [a[seed] - b[seed] for seed in sorted(a)]
+    return Sample(
+        tuple(value for value in differences if math.isfinite(value)),
+        (*ours.index, *theirs.index),
+        against=other,
+        paired=True,
+        hindrance="; ".join(filter(None, (_diverged(arm, a), _diverged(other, b)))),
+    )
+
+
+def _diverged(arm: str, values: BySeed) -> str:
+    out = sum(not math.isfinite(value) for value in values.values())
+    return f"{out} of {len(values)} runs of {ARMS[arm].label} diverged" if out else ""
+
+
+def _runs_of(records: Records, arm: str) -> pd.DataFrame:
+    return records.runs[records.runs["arm"] == arm].sort_values("seed")
+
+
+def _at_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
+
+
+def _test_error(_: Records, runs: pd.DataFrame) -> BySeed:
+    return finals(runs, "test_error_percent")
+
+
+def _log_epoch_time(_: Records, runs: pd.DataFrame) -> BySeed:
+    return {seed: math.log(time) for seed, time in finals(runs, "time_per_epoch_sec").items()}
+
+
+def _late_training_error(records: Records, runs: pd.DataFrame) -> BySeed:
+    curves = records.curves
+    late = curves[curves["epoch"] > curves["identity"].map(runs["epochs"]) / 2]
+    mean = late.groupby("identity")["train_error_percent"].mean()
+    return finals(runs.assign(late=mean), "late")
+
+
+def _log_growth(records: Records, runs: pd.DataFrame) -> BySeed:
+    layers = records.layers[records.layers["identity"].isin(runs.index)].sort_values("epoch")
+    ends = layers.groupby(["identity", "layer"])["v_norm"].agg(["first", "last"])
+    growth = np.log(ends["last"] / ends["first"]).groupby("identity").min()
+    return finals(runs.assign(growth=growth), "growth")
+
+
+def _reached(records: Records, runs: pd.DataFrame, error_percent: float) -> BySeed:
+    """Seed → the first epoch, from 1, with at most that training error; NaN if there is none."""
+    low = records.curves[records.curves["train_error_percent"] <= error_percent]
+    first = low.groupby("identity")["epoch"].min().reindex(runs.index)
+    return {int(s): float(e) for s, e in zip(runs["seed"], first, strict=True)}
+
+
+def _good_range(runs: pd.DataFrame):
+    errors = runs["test_error_percent"].where(runs["status"] == "done", math.inf)
+    errors = errors.clip(lower=LOWEST_ERROR_PERCENT)
+    return good_range(list(runs["learning_rate"]), list(errors), GOOD_RATE)
+
+
+def _rank_correlation(a: pd.Series, b: pd.Series) -> float:
+    return float(np.corrcoef(a.rank(), b.rank())[0, 1])

@@ -1,0 +1,263 @@
+"""Which runs belong to which experiment: conditions on the config.
+
+A run is evidence for what its config says, whichever command trained it: 20 of the runs of
+`mnist_init_ablation` are those of `mnist_arms`. A condition is a list of whole configs without the
+seed, so a run with another width, precision or number of images is never taken for one of these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from wnrepro.analysis.records import Records, setting_identity
+from wnrepro.arms import ARMS, PAPER_ARMS
+
+Setting = Mapping[str, Any]
+"""A config without its seed: dotted key → value."""
+
+MNIST_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+CIFAR_RATES = (0.0003, 0.001, 0.003, 0.01)
+OPTIMISER_RATES = {
+    "momentum": {"plain": 0.03, "wn": 0.01, "bn": 0.3},
+    "averaged_momentum": {"plain": 0.3, "wn": 0.1, "bn": 3},
+    "adadelta": {"plain": 0.001, "wn": 0.001, "bn": 0.01},
+    "adam": {"plain": 0.003, "wn": 0.001, "bn": 0.001},
+    "adamax": {"plain": 0.003, "wn": 0.003, "bn": 0.003},
+}
+"""How they were chosen is said in conf/sweep/mnist_optimizers.yaml."""
+_OPTIMISER_KEYS: dict[str, Setting] = {
+    "momentum": {"optim.gamma": 0.9},
+    "averaged_momentum": {"optim.gamma": 0.9},
+    "adadelta": {"optim.gamma": 0.9, "optim.eps": 1e-8},
+    "adam": {"optim.beta1": 0.9, "optim.beta1_late": 0.5, "optim.beta2": 0.999, "optim.eps": 1e-8},
+    "adamax": {
+        "optim.beta1": 0.9,
+        "optim.beta1_late": 0.9,
+        "optim.beta2": 0.999,
+        "optim.eps": 1e-6,
+    },
+}
+_WHOLE = {"data.held_out": 0, "data.train_size": None, "data.evaluation_size": None}
+_PROTOCOL = {"init.batch_size": 500, "schedule.name": "half_time", "precision": "float32"}
+
+
+def _setting(arm: str, changes: Setting, optimiser: str = "adam") -> Setting:
+    """An arm with its own init; `changes` come last."""
+    init = "data_dependent" if ARMS[arm].takes_init else "none"
+    named = {"norm.name": arm, "init.name": init, "optim.name": optimiser}
+    return {**_WHOLE, **_PROTOCOL, **named, **_OPTIMISER_KEYS[optimiser], **changes}
+
+
+def _mlp(data: str, arm: str, optimiser: str = "adam", **changes: Any) -> Setting:
+    base = {
+        "data.name": data,
+        "data.whiten": False,
+        "model.name": "mlp",
+        "model.width": 256,
+        "model.depth": 2,
+        "model.noise_std": 0.0,
+        "model.dropout": 0.0,
+        "optim.lr": 0.003,
+        "epochs": 20,
+        "batch_size": 100,
+    }
+    return _setting(arm, base | _dotted(changes), optimiser)
+
+
+def _cifar(arm: str, **changes: Any) -> Setting:
+    """The paper's protocol; learning rates as in its figure 1."""
+    rate = 0.0003 if arm in ("plain", "plain_frozen_scale") else 0.003
+    base = {
+        "data.name": "cifar10",
+        "data.whiten": True,
+        "model.name": "convpool_cnn_c",
+        "model.width": 96,
+        "model.depth": None,
+        "model.noise_std": 0.15,
+        "model.dropout": 0.5,
+        "optim.lr": rate,
+        "epochs": 200,
+        "batch_size": 100,
+    }
+    return _setting(arm, base | _dotted(changes))
+
+
+def _dotted(changes: Mapping[str, Any]) -> Setting:
+    """optim__lr → optim.lr: a keyword has no dots."""
+    return {key.replace("__", "."): value for key, value in changes.items()}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One experiment.
+
+    title: what captions call it. settings: the configs whose runs belong to it. seeds: of the
+    sweep file. more_seeds: whether further ones count; not where some settings of a grid would
+    then have more seeds than their neighbours. command: trains what is missing.
+    """
+
+    name: str
+    title: str
+    settings: tuple[Setting, ...]
+    seeds: tuple[int, ...]
+    more_seeds: bool
+    command: str
+
+    def admits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a run with this (nested) config belongs to it."""
+        return self._counts(setting_identity(config), config["seed"])
+
+    def _counts(self, setting: str, seed: int) -> bool:
+        return setting in self._keys and (self.more_seeds or seed in self.seeds)
+
+    def have(self, runs: pd.DataFrame) -> int:
+        """How many of the planned runs are among `runs`; further seeds do not count."""
+        planned = runs["setting"].isin(self._keys) & runs["seed"].isin(self.seeds)
+        return int(planned.sum())
+
+    @property
+    def planned(self) -> int:
+        """How many runs the sweep file has."""
+        return len(self.settings) * len(self.seeds)
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(setting_identity(nested(setting)) for setting in self.settings)
+
+
+def _evidence(
+    name: str,
+    title: str,
+    settings: list[Setting],
+    n_seeds: int,
+    *,
+    more_seeds: bool = True,
+    command: str = "",
+) -> Evidence:
+    command = command or f"python -m wnrepro.train -m +sweep={name}"
+    return Evidence(name, title, tuple(settings), tuple(range(n_seeds)), more_seeds, command)
+
+
+_INITS = ("data_dependent", "none")
+_TABLE1 = "python -m wnrepro.train -m +sweep=cifar_table1"
+_FROZEN = "python -m wnrepro.train -m +exp=cifar_plain norm=plain_frozen_scale"
+
+EVIDENCE: dict[str, Evidence] = {
+    each.name: each
+    for each in (
+        _evidence(
+            "cifar_table1",
+            "CIFAR-10, the paper's protocol, float32",
+            [_cifar(arm) for arm in PAPER_ARMS],
+            3,
+        ),
+        # Another arithmetic is another experiment: never pooled with the one above.
+        _evidence(
+            "cifar_table1_bf16",
+            "CIFAR-10, the paper's protocol, bf16",
+            [_cifar(arm, precision="bf16") for arm in PAPER_ARMS],
+            3,
+            command=f"{_TABLE1} precision=bf16",
+        ),
+        _evidence(
+            "cifar_frozen_scale",
+            "CIFAR-10, the released code's plain network, float32",
+            [_cifar("plain_frozen_scale")],
+            3,
+            command=f"{_FROZEN} seed=0,1,2",
+        ),
+        _evidence(
+            "cifar_frozen_scale_bf16",
+            "CIFAR-10, the released code's plain network, bf16",
+            [_cifar("plain_frozen_scale", precision="bf16")],
+            3,
+            command=f"{_FROZEN} precision=bf16 seed=0,1,2",
+        ),
+        _evidence(
+            "cifar_lr_selection",
+            "CIFAR-10, 5,000 training images held out, float32",
+            [
+                _cifar(arm, optim__lr=rate, data__held_out=5000)
+                for arm in PAPER_ARMS
+                for rate in CIFAR_RATES
+            ],
+            1,
+        ),
+        _evidence(
+            "cifar_small",
+            "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs; not table 1",
+            [_cifar(arm, model__width=24, epochs=10) for arm in PAPER_ARMS],
+            3,
+        ),
+        _evidence(
+            "mnist_arms",
+            "MNIST, MLP 2 × 256",
+            [_mlp("mnist", arm) for arm in PAPER_ARMS],
+            5,
+        ),
+        _evidence(
+            "fashion_mnist_arms",
+            "Fashion-MNIST, MLP 2 × 256",
+            [_mlp("fashion_mnist", arm) for arm in PAPER_ARMS],
+            5,
+        ),
+        _evidence(
+            "digits_arms",
+            "scikit-learn's digits, MLP 2 × 256",
+            [_mlp("digits", arm, epochs=30, batch_size=50) for arm in PAPER_ARMS],
+            5,
+        ),
+        _evidence(
+            "mnist_init_ablation",
+            "MNIST, MLP 2 × 256, with and without the data-dependent init",
+            [
+                _mlp("mnist", arm, init__name=init)
+                for arm in ARMS
+                if ARMS[arm].takes_init
+                for init in _INITS
+            ],
+            5,
+        ),
+        _evidence(
+            "mnist_lr_robustness",
+            "MNIST, MLP 2 × 256, 13 learning rates",
+            [_mlp("mnist", arm, optim__lr=rate) for arm in PAPER_ARMS for rate in MNIST_RATES],
+            3,
+            more_seeds=False,
+        ),
+        _evidence(
+            "mnist_optimizers",
+            "MNIST, MLP 2 × 256, five optimisers",
+            [
+                _mlp("mnist", arm, optimiser, optim__lr=rate)
+                for optimiser, rates in OPTIMISER_RATES.items()
+                for arm, rate in rates.items()
+            ],
+            3,
+            more_seeds=False,
+        ),
+    )
+}
+
+
+def select(records: Records, name: str) -> Records:
+    """The runs that belong to the evidence `name`. Raises KeyError for a name not in EVIDENCE."""
+    counts = EVIDENCE[name]._counts
+    runs = records.runs
+    pairs = zip(runs["setting"], runs["seed"], strict=True)
+    return records.of(runs.index[[counts(setting, seed) for setting, seed in pairs]])
+
+
+def nested(setting: Setting) -> dict[str, Any]:
+    """The setting as it stands in a run's config, without the seed."""
+    config: dict[str, Any] = {}
+    for key, value in setting.items():
+        *groups, last = key.split(".")
+        node = config
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = value
+    return config
