@@ -78,18 +78,10 @@ class Training:
     _sums: Sums = field(init=False)
 
     def __post_init__(self) -> None:
-        on_gpu = self.device.type == "cuda"
         self._sums = Sums(self.device)
         self._forward = compiled(self.model) if self.compile else self.model
-        self._step = Step(
-            self._forward,
-            self.optimizer,
-            self._sums,
-            self.autocast,
-            [each for each in self.streams.values() if each.device.type == "cuda"],
-            capture=on_gpu if self.capture is None else self.capture,
-        )
-        if on_gpu:
+        self._step: Step | None = None
+        if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)  # a process may train many runs
 
     @property
@@ -165,6 +157,12 @@ class Training:
         )
 
     def _train_step(self, images: Tensor, labels: Tensor) -> None:
+        if self._step is None or self._step.optimizer is not self.optimizer:
+            self._step = Step(
+                *(self._forward, self.optimizer, self._sums, self.autocast),
+                [each for each in self.streams.values() if each.device.type == "cuda"],
+                capture=self.device.type == "cuda" if self.capture is None else self.capture,
+            )
         self._step(images, labels)
 
     def _order_of(self, epoch: int) -> Tensor:

@@ -158,7 +158,8 @@ def test_runs_are_filtered(chrome: Chrome, records: Records):
     expected = [identity for identity in expected if data[identity] == "mnist"]
     assert len(shown(chrome)) == len(expected)
     words = chrome.find_element(By.NAME, "words")
-    words.send_keys(f"ADAM {expected[0]}")
+    optimizer = str(records.runs.loc[expected[0], "optimizer"])
+    words.send_keys(f"{optimizer.upper()} {expected[0]}")
     assert shown(chrome) == ["wn"]
     words.send_keys(" nowhere", Keys.ENTER)  # Enter must not send the form
     assert shown(chrome) == []
