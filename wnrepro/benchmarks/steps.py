@@ -1,0 +1,51 @@
+"""What a training step of each arm costs against one of the plain network.
+
+A step on one batch of CIFAR-10 that lies on the device: noise, forward, loss, backward, sums,
+the update; on a GPU in bf16, compiled and captured, as in a run of 200 epochs.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch.testing import assert_close
+
+from wnrepro.arms import ARMS, PAPER_ARMS
+from wnrepro.benchmarks.row import Goal, Row
+from wnrepro.benchmarks.setting import Setting
+from wnrepro.benchmarks.tasks import bare_step, cifar
+from wnrepro.benchmarks.timing import compare
+from wnrepro.engine import Training
+
+GOALS = {"wn": Goal(1.02), "wn_mean_only_bn": Goal(1.05)}
+
+
+def steps(setting: Setting) -> Iterator[Row]:
+    task = cifar(setting)
+    dataset = task.dataset(setting, task.batch_size, 1)
+    images, labels = dataset.train.images, dataset.train.labels
+    trainings = {arm: task.training(setting, dataset, arm) for arm in PAPER_ARMS}
+    _check_same_start(trainings)
+    # All are built before the first runs: building compiled steps forgets what is compiled.
+    ready = {arm: bare_step(training) for arm, training in trainings.items()}
+    functions = [lambda step=step: step(images, labels) for step, _ in ready.values()]
+    times = dict(zip(PAPER_ARMS, compare(setting, *functions), strict=True))
+    for arm, (_, sums) in ready.items():
+        assert sums.read()[0] < float("inf"), f"the loss of {arm} is not finite"
+    milliseconds = {arm: [1e3 * each for each in series] for arm, series in times.items()}
+    for arm in PAPER_ARMS[1:]:
+        yield Row(
+            f"step of {ARMS[arm].label} ÷ of plain, {task.name}",
+            *("ms", milliseconds[arm], milliseconds["plain"], GOALS.get(arm)),
+        )
+
+
+@torch.no_grad()
+def _check_same_start(trainings: dict[str, Training]) -> None:
+    """wn starts as plain's function, with and without mean-only batch norm; noise switched off."""
+    for one, other in (("plain", "wn"), ("mean_only_bn", "wn_mean_only_bn")):
+        logits = []
+        for arm in (one, other):
+            model = trainings[arm].model.eval()
+            logits.append(model(trainings[arm].dataset.train.images))
+            model.train()
+        assert_close(*logits, rtol=1e-3, atol=1e-4)
