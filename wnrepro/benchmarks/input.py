@@ -39,7 +39,7 @@ def input(setting: Setting) -> Iterator[Row]:
     _check_same_images(ours(), theirs())
     ways = [once(lambda each=each: _exhaust(each()), setting.device) for each in (ours, theirs)]
     mine, others = in_turn(*ways, repeats=setting.pick(5, 2))
-    note = f"{len(train)} images; the usual way has {setting.workers} workers"
+    note = f"{len(train)} images; workers of the usual way: {setting.workers}"
     yield Row("input of an epoch of CIFAR-10", "s", mine, others, GOAL, note)
 
 

@@ -68,9 +68,7 @@ def _eager(setting: Setting, shape: tuple[int, ...]) -> list[Series]:
     return compare(setting, *ways)
 
 
-def _compiled(
-    setting: Setting, name: str, shapes: dict[tuple[int, ...], int]
-) -> Iterator[Row]:
+def _compiled(setting: Setting, name: str, shapes: dict[tuple[int, ...], int]) -> Iterator[Row]:
     """All layers in one graph, as in a compiled network; torch's op eager and compiled."""
     title = f"weight_norm compiled, {name}"
     if not setting.gpu and not (shutil.which("c++") or shutil.which("g++")):
@@ -132,7 +130,11 @@ def _check_equal(gradients: Sequence[Sequence[Tensor]]) -> None:
 
 
 def _row(
-    name: str, mine: Sequence[float], usual: Sequence[float], goal: Goal | None = None, note: str = ""
+    name: str,
+    mine: Sequence[float],
+    usual: Sequence[float],
+    goal: Goal | None = None,
+    note: str = "",
 ) -> Row:
     def microseconds(series: Sequence[float]) -> list[float]:
         return [1e6 * each for each in series]

@@ -5,6 +5,7 @@ by torch's FlopCounterMode) over the rate at which the same device, in the same 
 large matrix product. Step and product are timed in turn.
 """
 
+import statistics
 from collections.abc import Iterator
 
 import torch
@@ -34,7 +35,7 @@ def limit(setting: Setting) -> Iterator[Row]:
     for arm, count, series in zip(PAPER_ARMS, flops, times, strict=True):
         least = [1e3 * count * each / (2 * size**3) for each in product]
         milliseconds = [1e3 * each for each in series]
-        share = sum(least) / sum(milliseconds)
+        share = statistics.median(a / b for a, b in zip(least, milliseconds, strict=True))
         yield Row(
             f"step ÷ least time, {ARMS[arm].label}, {task.name}",
             *("ms", milliseconds, least),

@@ -65,7 +65,5 @@ def _check(network: nn.Module) -> None:
         w, gradient = start.detach().double(), start.grad.double()
         m, s = torch.zeros_like(w), torch.zeros_like(w)
         for t in range(1, 4):
-            w, m, s = equations.adam(
-                w, gradient, m, s, t, lr=lr, beta1=BETA1, beta2=BETA2, eps=EPS
-            )
+            w, m, s = equations.adam(w, gradient, m, s, t, lr=lr, beta1=BETA1, beta2=BETA2, eps=EPS)
         assert_close(end.detach().double(), w, rtol=1e-5, atol=1e-5)

@@ -33,7 +33,7 @@ def _rows(setting: Setting, width: int) -> Iterator[Row]:
     )
     contiguous.model.to(memory_format=torch.contiguous_format)
     _check_same_loss(half, full, 2e-2)
-    _check_same_loss(contiguous, full, 1e-4)
+    _check_same_loss(contiguous, full, setting.on_gpu_or_cpu(2e-2, 1e-4))
     ready = [bare_step(each)[0] for each in (half, full, contiguous)]
     functions = [lambda step=step: step(images, labels) for step in ready]
     times = compare(setting, *functions, repeats=7)

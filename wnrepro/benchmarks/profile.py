@@ -33,7 +33,7 @@ from wnrepro.step import Step
 _BY_NAME = {
     "convolution": re.compile(r"conv", re.IGNORECASE),
     "matrix product": re.compile(r"aten::(addmm|mm|bmm|baddbmm|mkldnn_linear)"),
-    "copies": re.compile(r"aten::copy_|Memcpy"),
+    "copies": re.compile(r"aten::copy_"),
 }
 _BY_MODULE = {
     "weight norm": WeightNormLayer,  # but for its convolution or product, which has its name

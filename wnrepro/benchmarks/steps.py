@@ -24,7 +24,8 @@ def steps(setting: Setting) -> Iterator[Row]:
     dataset = task.dataset(setting, task.batch_size, 1)
     images, labels = dataset.train.images, dataset.train.labels
     trainings = {arm: task.training(setting, dataset, arm) for arm in PAPER_ARMS}
-    _check_same_start(trainings)
+    # TF32, in which a GPU convolves float32, has three digits.
+    _check_same_start(trainings, setting.on_gpu_or_cpu(2e-2, 1e-4))
     # All are built before the first runs: building compiled steps forgets what is compiled.
     ready = {arm: bare_step(training) for arm, training in trainings.items()}
     functions = [lambda step=step: step(images, labels) for step, _ in ready.values()]
@@ -40,7 +41,7 @@ def steps(setting: Setting) -> Iterator[Row]:
 
 
 @torch.no_grad()
-def _check_same_start(trainings: dict[str, Training]) -> None:
+def _check_same_start(trainings: dict[str, Training], atol: float) -> None:
     """wn starts as plain's function, with and without mean-only batch norm; noise switched off."""
     for one, other in (("plain", "wn"), ("mean_only_bn", "wn_mean_only_bn")):
         logits = []
@@ -48,4 +49,4 @@ def _check_same_start(trainings: dict[str, Training]) -> None:
             model = trainings[arm].model.eval()
             logits.append(model(trainings[arm].dataset.train.images))
             model.train()
-        assert_close(*logits, rtol=1e-3, atol=1e-4)
+        assert_close(*logits, rtol=1e-3, atol=atol)

@@ -20,6 +20,10 @@ from wnrepro.runs.manifest import write_manifest
 Record = dict[str, str]
 """One line of the CSV: what was measured and on which occasion."""
 
+_HEADINGS = (
+    *("measured", "unit", "ours", "usual", "ratio", "repeats", "goal", "met?", "note", "occasion"),
+)
+
 _SMOKE = (
     "**Smoke version: tiny sizes that only show that everything runs. "
     "These numbers say nothing about the goals.**"
@@ -52,10 +56,10 @@ def occasion(setting: Setting) -> Record:
 
 
 def slug(setting: Setting, occasion: Record) -> str:
-    """The device as a file name: cpu-intel-xeon-processor-4-cores, nvidia-h100-80gb-hbm3."""
+    """The device as a file name: cpu-intel-xeon-4-cores, nvidia-h100-80gb-hbm3."""
     hardware = occasion["hardware"]
     name = hardware.partition(";")[0] if setting.gpu else f"cpu {hardware}"
-    plain = re.sub(r"\((r|tm)\)|@.*?,", " ", name.lower())
+    plain = re.sub(r"\((r|tm)\)|\bprocessor\b|@.*?,", " ", name.lower())
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
@@ -119,8 +123,8 @@ def _markdown(name: str, everything: Sequence[Record], smoke: bool) -> str:
         *([_SMOKE, ""] if smoke else []),
         *[f"{k}. {text}" for k, text in enumerate(occasions, 1)],
         "",
-        "| measured | unit | ours | usual | ratio | repeats | goal | met? | note | occasion |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(_HEADINGS)} |",
+        "|" + "---|" * len(_HEADINGS),
     ]
     for record in everything:
         ratio = ""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from wnrepro.benchmarks.setting import Setting
+from wnrepro.step import WARM_UP
 
 Timed = Callable[[], float]
 """Does its work once more and returns how long it took, in seconds."""
@@ -62,7 +63,7 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def _in_blocks(function: Callable[[], object], device: torch.device, block_sec: float) -> Timed:
-    for _ in range(3):  # what happens in the first calls only: allocation, compiling, capture
+    for _ in range(WARM_UP + 2):  # what the first calls do besides: allocate, compile, capture
         function()
     calls = max(1, math.ceil(block_sec / seconds(function, device, calls=2)))
     return lambda: seconds(function, device, calls)

@@ -1,8 +1,9 @@
 """The usual way to train the same network: what most people's PyTorch would be.
 
 torchvision's data set with ToTensor and Normalize, a DataLoader that shuffles with as many
-persistent workers as there are cores, eager float32 with torch's settings as they come,
-torch's weight norm, `nn.Dropout`, `torch.optim.Adam`, and loss and accuracy read after each step.
+persistent workers as there are cores, eager float32 with torch's settings as they come (but for
+cudnn.benchmark, which is on for both), torch's weight norm, `nn.Dropout`, `torch.optim.Adam`, and
+loss and accuracy read after each step.
 """
 
 import copy
@@ -66,9 +67,7 @@ def loader(task: Task, setting: Setting, n: int | None) -> DataLoader:
     )
 
 
-def batches(
-    loader: DataLoader, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(loader: DataLoader, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     for images, labels in loader:
         yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
@@ -100,17 +99,21 @@ class Loop:
 def _weight_normed(unit: Unit) -> nn.Module:
     linear = unit.linear
     if isinstance(linear, nn.Conv2d):
-        size, padding = linear.kernel_size, linear.padding
-        assert len(size) == 2
-        plain = nn.Conv2d(linear.in_channels, linear.out_channels, size, padding=padding)
+        padding = linear.padding[0]
+        assert isinstance(padding, int)
+        plain = nn.Conv2d(
+            linear.in_channels, linear.out_channels, linear.kernel_size[0], padding=padding
+        )
     else:
         assert isinstance(linear, nn.Linear)
         plain = nn.Linear(linear.in_features, linear.out_features)
     assert unit.g is not None
     layer = parametrizations.weight_norm(plain.to(unit.v.device))
-    with torch.no_grad():
-        g, v = (getattr(layer.parametrizations, "weight").original0, getattr(layer.parametrizations, "weight").original1)
-        v.copy_(unit.v)
-        g.copy_(unit.g.view_as(g))
-        plain.bias.copy_(unit.b)
+    layer.load_state_dict(
+        {
+            "bias": unit.b,
+            "parametrizations.weight.original0": unit.g.view(-1, *(1,) * (unit.v.ndim - 1)),
+            "parametrizations.weight.original1": unit.v,
+        }
+    )
     return layer
