@@ -40,6 +40,7 @@ def _draw(profiles: dict[str, dict[str, float]]) -> Figure:
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.grid(False, axis="y")
+    axes.set_axisbelow(True)
     axes.set_xlabel("milliseconds per step, in operations")
     figure.legend(loc="outside lower center", ncols=4)
     return figure
