@@ -23,7 +23,6 @@ GROUPS = {
     "memory": "memory",
     "run": "runs",
     "sweep": "runs",
-    "limit": "limit",
     "profile": "profile",
 }
 """The groups in the order of the table, each with the module whose function of that name it is."""

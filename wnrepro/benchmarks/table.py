@@ -1,7 +1,6 @@
 """The files of a device: its CSV, its Markdown table, and the profile's CSV and picture."""
 
 import csv
-import json
 import re
 import sys
 import tempfile
@@ -146,10 +145,8 @@ def _occasion_text(record: Record) -> str:
 
 
 def _short(number: str) -> str:
-    """Three digits, no exponent: 0.0123, 1.23, 123, 12,345."""
+    """Three digits, more of a large number: 0.0123, 1.23, 123, 12,345."""
     if not number:
         return ""
     value = float(number)
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return json.dumps(float(f"{value:.3g}")) if abs(value) >= 1e-4 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
