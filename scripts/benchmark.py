@@ -1,0 +1,78 @@
+"""Measure how fast the suite is beside the usual way; tables go to results/benchmarks/.
+
+    python scripts/benchmark.py [--smoke] [--out FOLDER] [ROW ...]
+
+A ROW names a group of rows of the table; all of them without one. Those that are not measured keep
+what the table has of them. Use an idle machine. --smoke runs everything at tiny sizes in two
+minutes; it writes elsewhere. The exit status is 1 if a group failed; the others are written.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from wnrepro import benchmarks
+from wnrepro.benchmarks import picture, table
+from wnrepro.benchmarks.row import Row
+from wnrepro.benchmarks.setting import Setting
+
+RESULTS = Path("results/benchmarks")
+SMOKE_RESULTS = Path("runs/benchmarks_smoke")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(benchmarks.GROUPS)}")
+    parser.add_argument("--smoke", action="store_true", help="tiny; two minutes on two cores")
+    parser.add_argument("--out", type=Path, help=f"{RESULTS}, or {SMOKE_RESULTS} for --smoke")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="a GPU if there is one")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.rows) - set(benchmarks.GROUPS):
+        groups = ", ".join(benchmarks.GROUPS)
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {groups}")
+    out = options.out or (SMOKE_RESULTS if options.smoke else RESULTS)
+    if options.smoke and out.resolve().is_relative_to(RESULTS.resolve()):
+        parser.error("smoke results do not go into results/")
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    setting = Setting(torch.device(device), options.smoke)
+    occasion = table.occasion(setting)
+    stem = out / table.slug(setting, occasion)
+    failed = False
+    # The fastest algorithm for batches of one size, as in a run; for the usual loop too.
+    torch.backends.cudnn.benchmark = True
+    chosen = options.rows or benchmarks.GROUPS
+    for group in (each for each in benchmarks.GROUPS if each in chosen):
+        start = time.perf_counter()
+        rows, error = measure(group, setting)
+        failed |= error is not None
+        table.write(
+            stem, {group: table.records(group, rows, occasion, setting.smoke)}, setting.smoke
+        )
+        if any(row.parts for row in rows):
+            picture.write(stem.with_name(f"{stem.name}_profile"), rows)
+        said = f"{len(rows)} rows" if error is None else f"failed: {error}"
+        print(f"{group}: {said}, {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"table: {stem.with_suffix('.md')}")
+    return 1 if failed else 0
+
+
+def measure(group: str, setting: Setting) -> tuple[list[Row], str | None]:
+    """The rows of a group, with one that says why if it failed; and that reason."""
+    rows: list[Row] = []
+    try:
+        for row in benchmarks.load(group)(setting):
+            rows.append(row)  # one by one: those before a failure stay
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        rows.append(Row(group, note=f"failed: {reason}"))
+        return rows, reason
+    return rows, None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

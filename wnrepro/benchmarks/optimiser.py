@@ -1,0 +1,69 @@
+"""The paper's Adam against torch's fused Adam: one update of all parameters of a network.
+
+float32; the gradients are those of a backward pass, in the memory formats that it leaves; the
+learning rate is so small that the parameters stay where they are.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from wnrepro import equations
+from wnrepro.benchmarks.row import Goal, Row
+from wnrepro.benchmarks.setting import Setting
+from wnrepro.benchmarks.timing import compare, threads
+from wnrepro.models import build
+from wnrepro.optim import Adam
+
+GOAL = Goal(1.1)
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+def adam(setting: Setting) -> Iterator[Row]:
+    networks = {
+        "CIFAR network of width 96": ("convpool_cnn_c", (3, 32, 32), None),
+        "MNIST MLP": ("mlp", (1, 28, 28), 1),
+    }
+    for name, (model, shape, count) in networks.items():
+        network = build(model, "wn", shape, 10).to(setting.device)
+        F.cross_entropy(
+            network(torch.randn(2, *shape, device=setting.device)),
+            torch.zeros(2, dtype=torch.int64, device=setting.device),
+        ).backward()
+        _check(network)
+        ours = Adam(_parameters(network), 1e-9, (BETA1, BETA2), EPS)
+        usual = torch.optim.Adam(_parameters(network), 1e-9, (BETA1, BETA2), EPS, fused=True)
+        with threads(None if setting.gpu else count):
+            times = compare(setting, ours.step, usual.step, repeats=15)
+        a, b = ([1e6 * each for each in series] for series in times)
+        yield Row(f"Adam on the parameters of the {name}", "µs", a, b, GOAL)
+
+
+def _parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Copies of its parameters and their gradients."""
+    parameters = []
+    for each in network.parameters():
+        assert each.grad is not None
+        copy = nn.Parameter(each.detach().clone())
+        copy.grad = each.grad.clone()
+        parameters.append(copy)
+    return parameters
+
+
+def _check(network: nn.Module) -> None:
+    """Three steps against the equation in float64."""
+    lr = 0.01
+    before, after = _parameters(network), _parameters(network)
+    optimizer = Adam(after, lr, (BETA1, BETA2), EPS)
+    for _ in range(3):
+        optimizer.step()
+    for start, end in zip(before, after, strict=True):
+        assert start.grad is not None
+        w, gradient = start.detach().double(), start.grad.double()
+        m, s = torch.zeros_like(w), torch.zeros_like(w)
+        for t in range(1, 4):
+            w, m, s = equations.adam(w, gradient, m, s, t, lr=lr, beta1=BETA1, beta2=BETA2, eps=EPS)
+        assert_close(end.detach().double(), w, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,74 @@
+"""Wall-clock time of several ways to do one thing, measured in turn."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from wnrepro.benchmarks.setting import Setting
+from wnrepro.step import WARM_UP
+
+Timed = Callable[[], float]
+"""Does its work once more and returns how long it took, in seconds."""
+
+Series = tuple[float, ...]
+"""One number per repeat."""
+
+BLOCK_SEC = 0.2
+"""A single timing lasts about so long: short calls are repeated within it."""
+
+
+def in_turn(*ways: Timed, repeats: int, warm_up: int = 1) -> tuple[Series, ...]:
+    """Seconds of each way: A B C A B C …, so that what else the machine does meets all alike.
+
+    The first `warm_up` rounds are not counted.
+    """
+    rounds = [[way() for way in ways] for _ in range(warm_up + repeats)]
+    return tuple(zip(*rounds[warm_up:], strict=True))
+
+
+def compare(setting: Setting, *functions: Callable[[], object], repeats: int = 9) -> list[Series]:
+    """Seconds per call of each function, in turn, in blocks of as many calls as take BLOCK_SEC."""
+    block_sec = setting.pick(BLOCK_SEC, 0.0)
+    ways = [_in_blocks(function, setting.device, block_sec) for function in functions]
+    return list(in_turn(*ways, repeats=setting.pick(repeats, 2)))
+
+
+def once(function: Callable[[], object], device: torch.device) -> Timed:
+    """Times one call, from an idle device to an idle device."""
+    return lambda: seconds(function, device)
+
+
+def seconds(function: Callable[[], object], device: torch.device, calls: int = 1) -> float:
+    """Mean seconds of `calls` calls; a GPU has finished before the first and after the last."""
+    _wait_for(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    _wait_for(device)
+    return (time.perf_counter() - start) / calls
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads within; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_blocks(function: Callable[[], object], device: torch.device, block_sec: float) -> Timed:
+    for _ in range(WARM_UP + 2):  # what the first calls do besides: allocate, compile, capture
+        function()
+    calls = max(1, math.ceil(block_sec / seconds(function, device, calls=2)))
+    return lambda: seconds(function, device, calls)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

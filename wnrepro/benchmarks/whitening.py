@@ -1,0 +1,60 @@
+"""Fitting the whitening of CIFAR-10: ours against the SVD of the covariance by numpy and SciPy.
+
+The usual way is the class ZCA of the authors' code: centre, XᵀX/N, `scipy.linalg.svd`, the two
+products; in float64, as ours is, and in float32, as theirs was. Both from images in float32 in
+memory and with the same number of threads, the one that ours always takes (`FIT_THREADS`).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy import linalg
+from threadpoolctl import threadpool_limits
+from torch.testing import assert_close
+
+from wnrepro.benchmarks.row import Goal, Row
+from wnrepro.benchmarks.setting import Setting
+from wnrepro.benchmarks.tasks import cifar
+from wnrepro.benchmarks.timing import in_turn, once
+from wnrepro.data.zca import EPSILON, FIT_THREADS, ZCA
+
+GOAL = Goal(1 / 3)
+
+
+def zca(setting: Setting) -> Iterator[Row]:
+    images = cifar(setting).dataset(setting, setting.pick(None, 2_000), 1).train.images.cpu()
+    if setting.smoke:
+        images = images[:, :, ::4, ::4]  # an SVD of all 3,072 pixels takes a minute
+    flat = images.flatten(1).numpy()
+    found: dict[str, np.ndarray] = {}
+
+    def ours() -> None:
+        found["ours"] = ZCA.fit(images).matrix.numpy()
+
+    def usual(dtype: type) -> None:
+        with threadpool_limits(FIT_THREADS):
+            found[dtype.__name__] = _by_svd(flat.astype(dtype))
+
+    cpu = torch.device("cpu")
+    ways = (
+        once(ours, cpu),
+        once(lambda: usual(np.float64), cpu),
+        once(lambda: usual(np.float32), cpu),
+    )
+    mine, double, single = in_turn(*ways, repeats=setting.pick(3, 2), warm_up=setting.pick(0, 1))
+    largest = float(np.abs(found["ours"]).max())
+    ours_, theirs = (torch.from_numpy(found[name]) for name in ("ours", "float64"))
+    assert_close(ours_, theirs, rtol=0.0, atol=1e-7 * largest)
+    note = f"{len(images)} images of {flat.shape[1]} values, {FIT_THREADS} threads"
+    yield Row("ZCA.fit ÷ SVD of the covariance, float64", "s", mine, double, GOAL, note)
+    note += "; the SVD in float32 as in the authors' code, ours in float64"
+    yield Row("ZCA.fit ÷ SVD of the covariance, float32", "s", mine, single, note=note)
+
+
+def _by_svd(x: np.ndarray) -> np.ndarray:
+    """The authors' `ZCA.fit` (nn.py) in numpy; the type of x throughout."""
+    x = x - x.mean(0)
+    u, s, _ = linalg.svd(x.T @ x / len(x))
+    scaled = u @ np.diag(1 / np.sqrt(s + x.dtype.type(EPSILON)))
+    return scaled @ u.T
