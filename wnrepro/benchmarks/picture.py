@@ -5,9 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from wnrepro import drawing
 from wnrepro.benchmarks.profile import CLASSES
 from wnrepro.benchmarks.row import Row
-from wnrepro.mechanisms import drawing
 from wnrepro.mechanisms.tables import as_csv
 from wnrepro.replacement import replace_file
 
