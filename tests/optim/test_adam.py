@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wnrepro.models import build
 from wnrepro.optim import Adam
+from wnrepro.optim.adam import _have_kernel
 
 
 class ReferenceAdam:
@@ -121,3 +123,21 @@ def test_a_long_run_in_float32_keeps_epsilon_inside_the_root() -> None:
         optimizer.step()
     # ŝ = 1e-10 throughout, so m̂/√(ŝ + ε) = 1e-5/√(1.01e-8)
     torch.testing.assert_close(p.detach(), torch.full((64,), -2 * 0.0995037), rtol=1e-4, atol=0)
+
+
+def test_a_training_step_of_the_convolutional_network_has_the_kernel() -> None:
+    """Also its 1×1 convolutions, whose weights and gradients call one order by two names."""
+    for arm in ("plain", "wn", "bn", "wn_mean_only_bn"):
+        model = build("convpool_cnn_c", arm, (3, 12, 12), 10, width=4)
+        model(torch.randn(6, 3, 12, 12)).square().sum().backward()
+        params = [p for p in model.parameters() if p.grad is not None]
+        optimizer = Adam(params)
+        optimizer.step()
+        gradients = [p.grad for p in params if p.grad is not None]
+        states = [optimizer.state[p]["m"] for p in params]
+        assert _have_kernel(params, gradients, states)
+        # and not where the order is another one
+        odd = [
+            g.transpose(0, 1).contiguous().transpose(0, 1) if g.ndim == 4 else g for g in gradients
+        ]
+        assert not _have_kernel(params, odd, states)

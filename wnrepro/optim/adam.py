@@ -81,6 +81,11 @@ def _have_kernel(params: list[Tensor], gradients: list[Tensor], states: list[Ten
         type(p) in (Tensor, torch.nn.Parameter)
         and p.dtype == g.dtype == torch.float32
         and p.device == g.device == device
-        and p.stride() == g.stride() == m.stride()
+        and _strides(p) == _strides(g) == _strides(m)
         for p, g, m in zip(params, gradients, states, strict=True)
     )
+
+
+def _strides(t: Tensor) -> list[int]:
+    """But for axes of size 1, where any stride says the same."""
+    return [stride for stride, size in zip(t.stride(), t.shape, strict=True) if size > 1]
