@@ -58,8 +58,12 @@ class Dropout(_Noise):
         if not self.training or self.p == 0:
             return x
         keep = 1 - self.p
-        mask = torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
-        return x * mask
+        mask = torch.empty_like(x)
+        if x.is_cpu and x.dtype == torch.float32:  # a third of the time of bernoulli_
+            mask.uniform_(generator=self.generator).lt_(keep)
+        else:
+            mask.bernoulli_(keep, generator=self.generator)
+        return x * mask.div_(keep)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

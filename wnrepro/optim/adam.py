@@ -79,9 +79,9 @@ def _have_kernel(params: list[Tensor], gradients: list[Tensor], states: list[Ten
     device = params[0].device
     return device.type in ("cpu", "cuda") and all(
         type(p) in (Tensor, torch.nn.Parameter)
-        and p.dtype == g.dtype == torch.float32
-        and p.device == g.device == device
-        and _strides(p) == _strides(g) == _strides(m)
+        and p.dtype is g.dtype is torch.float32
+        and p.device == device == g.device
+        and (p.stride() == g.stride() == m.stride() or _strides(p) == _strides(g) == _strides(m))
         for p, g, m in zip(params, gradients, states, strict=True)
     )
 

@@ -42,27 +42,27 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
                 loss = closure()
         for group in self.param_groups:
             # Together only what has had as many updates: Adam's bias correction depends on it.
-            by_step: dict[int, list[Tensor]] = {}
+            by_step: dict[int, list[tuple[Tensor, ...]]] = {}
             for p in group["params"]:
-                if p.grad is not None:
-                    by_step.setdefault(self._next_step(p), []).append(p)
-            for t, params in by_step.items():
-                gradients = [p.grad for p in params if p.grad is not None]
-                state = [[self.state[p][name] for p in params] for name in self.state_names]
-                self._update(group, t, params, gradients, *state)
+                gradient = p.grad
+                if gradient is not None:
+                    state = self.state[p] or self._start(p, gradient)
+                    state["step"] += 1
+                    tensors = p, gradient, *[state[name] for name in self.state_names]
+                    by_step.setdefault(state["step"], []).append(tensors)
+            for t, rows in by_step.items():
+                self._update(group, t, *map(list, zip(*rows, strict=True)))
         return loss
 
-    def _next_step(self, p: Tensor) -> int:
-        """The number of the update that `p` is about to have, from 1; makes missing state."""
-        if p.grad is not None and p.grad.is_sparse:
+    def _start(self, p: Tensor, gradient: Tensor) -> dict[str, Any]:
+        """Make the state of `p`, which has had no update."""
+        if gradient.is_sparse:
             raise RuntimeError(f"{type(self).__name__} takes dense gradients only")
         state = self.state[p]
-        if not state:
-            state["step"] = 0
-            for name in self.state_names:
-                state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
-        state["step"] += 1
-        return state["step"]
+        state["step"] = 0
+        for name in self.state_names:
+            state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
+        return state
 
     @abstractmethod
     def _update(
