@@ -220,7 +220,7 @@ def verdict(data: Data) -> Verdict:
         f"(chance {rows.cosine_of_chance.mean():.2f}), and projecting w out makes the largest "
         f"eigenvalue over the mean {ratio.estimate:.2f} times what it was (n = {seeds} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def draw(data: Data) -> Figure:

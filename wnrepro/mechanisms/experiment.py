@@ -61,11 +61,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """outcome, the sentence that gives the reason, and the numbers behind it."""
+    """outcome, the sentence that gives the reason, the numbers behind it, and on how many seeds."""
 
     outcome: Outcome
     because: str
     findings: tuple[Finding, ...]
+    seeds: int
 
 
 @dataclass(frozen=True)

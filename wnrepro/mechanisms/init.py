@@ -178,7 +178,7 @@ def verdict(data: Data) -> Verdict:
         f"layers on the images it saw; training of weight norm starts up to depth "
         f"{_depths(reach[1])} with it and {_depths(reach[0])} without (n = {gain.n} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), gain.n)
 
 
 def deepest(runs: pd.DataFrame, arm: str, init: int) -> list[int]:

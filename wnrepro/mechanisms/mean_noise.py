@@ -201,7 +201,7 @@ def verdict(data: Data) -> Verdict:
         f"norm (0: Gaussian); over batches and examples together of {pooled[0]:.2f} and "
         f"{pooled[1]:.1f} (n = {seeds} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def draw(data: Data) -> Figure:

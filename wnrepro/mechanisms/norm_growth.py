@@ -175,7 +175,7 @@ def verdict(data: Data) -> Verdict:
         f"{steps:,} steps; the order of the rates and of the norms after training correlates with "
         f"{order.estimate:.3f} (n = {seeds} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def _rank_correlation(runs: pd.DataFrame) -> float:

@@ -130,8 +130,9 @@ def verdict(data: Data) -> Verdict:
         if (setting, "wn") in found and (setting, "plain") in found
     }
     judged = [wider[setting] for setting in ("gd", "adam")]
+    seeds = min(each.n for each in judged)
     outcome = decide(
-        min(each.n for each in judged),
+        seeds,
         reproduced=all(each.low > WIDER_DECADES for each in judged),
         not_reproduced=any(each.high < WIDER_DECADES for each in judged),
     )
@@ -153,7 +154,7 @@ def verdict(data: Data) -> Verdict:
         for arm in SETTINGS[setting][2]
         if (setting, arm) in found
     ]
-    return Verdict(outcome, _because(wider, found), tuple(findings))
+    return Verdict(outcome, _because(wider, found), tuple(findings), seeds)
 
 
 def _because(wider: dict[str, Interval], found: dict[tuple[str, str], list[Range]]) -> str:
