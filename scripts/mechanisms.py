@@ -15,7 +15,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wnrepro import drawing
-from wnrepro.errors import RunError, WnreproError
+from wnrepro.command_line import guarded
+from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES, load, page, pieces, tables, verdicts
 from wnrepro.runs.manifest import write_manifest
 
@@ -42,15 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.smoke and results.resolve().is_relative_to(RESULTS.parent.resolve()):
         parser.error("smoke results do not go into results/")
     chosen = [name for name in NAMES if name in (options.names or NAMES)]
-    try:
+
+    def run() -> int:
         failed = False
         if not options.figures_only:
             failed = measure(chosen, options.smoke, options.jobs, results)
         publish(chosen, results, smoke=options.smoke)
-    except WnreproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 1 if failed else 0
+        return 1 if failed else 0
+
+    return guarded(run)
 
 
 def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool:
