@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from wnrepro.errors import RunError
+from wnrepro.command_line import guarded
 from wnrepro.runs.collection import DEFAULT_NAME, Report, collect
 from wnrepro.runs.tables import CollectedRun
 
@@ -37,13 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="take new metrics for runs that are there; never a CPU's for a GPU's",
     )
     options = parser.parse_args(arguments)
-    try:
-        report = collect(
-            options.folders, options.results, name=options.name, replace=options.replace
-        )
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return guarded(lambda: _collect(options))
+
+
+def _collect(options: argparse.Namespace) -> int:
+    report = collect(options.folders, options.results, name=options.name, replace=options.replace)
     _show(report, options.results)
     return 1 if report.problems else 0
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from wnrepro.analysis import claims, page, paper, records
 from wnrepro.analysis.publication import FIGURES_FOLDER, gallery, named, prepare, publish_all
 from wnrepro.analysis.registry import Figure, Item
-from wnrepro.errors import WnreproError
+from wnrepro.command_line import guarded
 from wnrepro.replacement import replace_file
 
 
@@ -34,18 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error("--jobs must be at least 1")
-    try:
-        items = named(options.names)
-        if options.jobs > 1 and len(items) > 1 and not options.list:
-            prepare()
-        found = records.load(options.results)
-        if options.list:
-            _list(items, found)
-        else:
-            _publish(items, found, options)
-    except WnreproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return guarded(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    items = named(options.names)
+    if options.jobs > 1 and len(items) > 1 and not options.list:
+        prepare()
+    found = records.load(options.results)
+    if options.list:
+        _list(items, found)
+    else:
+        _publish(items, found, options)
     return 0
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wnrepro import drawing
-from wnrepro.errors import RunError, WnreproError
-from wnrepro.mechanisms import NAMES, load, page, pieces, tables
+from wnrepro.command_line import guarded
+from wnrepro.errors import RunError
+from wnrepro.mechanisms import NAMES, load, page, pieces, tables, verdicts
 from wnrepro.runs.manifest import write_manifest
 
 RESULTS = Path("results/mechanisms")
@@ -42,15 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.smoke and results.resolve().is_relative_to(RESULTS.parent.resolve()):
         parser.error("smoke results do not go into results/")
     chosen = [name for name in NAMES if name in (options.names or NAMES)]
-    try:
+
+    def run() -> int:
         failed = False
         if not options.figures_only:
             failed = measure(chosen, options.smoke, options.jobs, results)
         publish(chosen, results, smoke=options.smoke)
-    except WnreproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 1 if failed else 0
+        return 1 if failed else 0
+
+    return guarded(run)
 
 
 def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool:
@@ -73,7 +74,7 @@ def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool
 
 
 def publish(names: Sequence[str], results: Path, *, smoke: bool) -> None:
-    """Draw the chosen experiments, judge all that have tables, and write the page."""
+    """Draw the chosen experiments, judge all that have tables, write the page and verdicts.csv."""
     judged = []
     for name in NAMES:
         experiment = load(name)
@@ -88,8 +89,13 @@ def publish(names: Sequence[str], results: Path, *, smoke: bool) -> None:
         print(f"{name}: {verdict.outcome} – {verdict.because}")
     if not any(verdict for _, verdict, _ in judged):
         raise RunError(f"there is nothing to show in {results} yet")
-    command = "python scripts/mechanisms.py" + (" --smoke" if smoke else "")
+    command = verdicts.COMMAND + (" --smoke" if smoke else "")
     page.write(results / page.PAGE, judged, results, command)
+    rows = [
+        verdicts.judged(number, of, verdict, caption, tables.provenance(of.name, results))
+        for number, (of, verdict, caption) in enumerate(judged, 1)
+    ]
+    verdicts.write(results, rows)
     print(f"page: {results / page.PAGE}")
 
 

@@ -6,6 +6,7 @@ Here each becomes one that names the key, what it got and what is allowed.
 
 import os
 import re
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,15 +45,34 @@ def hydra_main(task: Callable[[Config], int]) -> int:
 
 
 def guarded(action: Callable[[], int]) -> int:
-    """The exit code of `action`; what the user can mend is printed as an error instead."""
+    """The exit code of `action`; what the user can mend is printed as an error instead.
+
+    Where nobody reads the output any more, as after `… | head`, it ends in silence with 1.
+    """
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()  # what is written at the exit can no longer be caught
+        return code
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        # As Python's documentation has it (signal, "Note on SIGPIPE"): what is still to be written
+        # at the exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (HydraException, ConfigError, YAMLError) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 2
     except WnreproError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _reader_has_gone() -> bool:
+    """Whether stdout is a pipe with nobody at its other end."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno())
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 IN_FILE = re.compile(r"In '(.+?)': (\w+) raised while composing config:\n(.*)\n +full_key: (\S+)")

@@ -59,9 +59,8 @@ class Training:
     model: maps images to logits; on the data set's device. optimizer: with "lr" in its groups,
     which the schedule sets at each epoch's start, and β1 too where they have "betas". autocast:
     the precision of forward passes. compile: whether torch compiles the model, which takes up to a
-    minute at the start. capture: whether a GPU replays the
-    step (see `Step`); None for wherever there is one. `epoch` counts the epochs that are done,
-    `step` the steps of the current one.
+    minute at the start. capture: whether a GPU replays the step (see `Step`); None for wherever
+    there is one. `epoch` counts the epochs that are done, `step` the steps of the current one.
     """
 
     model: nn.Module

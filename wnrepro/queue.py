@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wnrepro.config import as_dict
+from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.runs.collection import collect
-from wnrepro.runs.identity import identity
 from wnrepro.runs.tables import read_tables
-from wnrepro.sweep import expand, run
+from wnrepro.sweep import expand, run_sweep
 
 
 @dataclass(frozen=True)
@@ -24,21 +23,24 @@ class Entry:
     overrides: tuple[str, ...]
 
 
-_TABLE1 = ("+sweep=cifar_table1",)
-_FROZEN = ("+exp=cifar_plain", "norm=plain_frozen_scale")
+def _entry(what: str, device: str, evidence: str, *overrides: str) -> Entry:
+    """The sweep of an experiment, by its name in EVIDENCE, and what else it is given."""
+    return Entry(what, device, (*EVIDENCE[evidence].overrides, *overrides))
+
+
 QUEUE = (
-    Entry("table 1 and figure 1, 3 seeds", "cuda", (*_TABLE1, "precision=bf16")),
-    Entry("does bf16 matter? one seed in float32", "cuda", (*_TABLE1, "seed=0")),
-    Entry("the authors' own plain", "cuda", (*_FROZEN, "seed=0,1,2", "precision=bf16")),
-    Entry("learning rates", "cuda", ("+sweep=cifar_lr_selection", "precision=bf16")),
-    Entry("table 1, 2 more seeds", "cuda", (*_TABLE1, "seed=3,4", "precision=bf16")),
-    Entry("digits", "cpu", ("+sweep=digits_arms",)),
-    Entry("MNIST", "cpu", ("+sweep=mnist_arms",)),
-    Entry("Fashion-MNIST", "cpu", ("+sweep=fashion_mnist_arms",)),
-    Entry("the init", "cpu", ("+sweep=mnist_init_ablation",)),
-    Entry("optimisers", "cpu", ("+sweep=mnist_optimizers",)),
-    Entry("learning rates, robustness", "cpu", ("+sweep=mnist_lr_robustness",)),
-    Entry("CIFAR-10, a quarter of the width, 10 epochs", "cpu", ("+sweep=cifar_small",)),
+    _entry("table 1 and figure 1, 3 seeds", "cuda", "cifar_table1_bf16"),
+    _entry("does bf16 matter? one seed in float32", "cuda", "cifar_table1", "seed=0"),
+    _entry("the authors' own plain", "cuda", "cifar_frozen_scale_bf16"),
+    _entry("learning rates", "cuda", "cifar_lr_selection", "precision=bf16"),
+    _entry("table 1, 2 more seeds", "cuda", "cifar_table1_bf16", "seed=3,4"),
+    _entry("digits", "cpu", "digits_arms"),
+    _entry("MNIST", "cpu", "mnist_arms"),
+    _entry("Fashion-MNIST", "cpu", "fashion_mnist_arms"),
+    _entry("the init", "cpu", "mnist_init_ablation"),
+    _entry("optimisers", "cpu", "mnist_optimizers"),
+    _entry("learning rates, robustness", "cpu", "mnist_lr_robustness"),
+    _entry("CIFAR-10, a quarter of the width, 10 epochs", "cpu", "cifar_small"),
 )
 """In the order in which they are worth a machine's time."""
 
@@ -56,25 +58,30 @@ def states(results: Path) -> Iterator[State]:
     """Of each entry of the queue."""
     collected = read_tables(results)
     for entry in QUEUE:
-        runs = [identity(as_dict(config)) for config in expand(entry.overrides).configs]
+        runs = expand(entry.overrides).identities
         yield State(entry, sum(each in collected for each in runs), len(runs))
 
 
 def go_on(device: str, results: Path, overrides: Sequence[str] = ()) -> int:
     """Run what `device` can add to the tables, sweep by sweep, each collected when it has finished.
 
-    overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2. Returns 0,
-    or the exit code of the first sweep that did not finish.
+    overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2; one that
+    changes what is computed asks for other runs than the queue's. Returns 0, or the exit code of
+    the first sweep that did not finish.
     """
     from wnrepro.train import train
 
-    for state in list(states(results)):
-        if state.entry.device != device or state.collected == state.total:
+    for entry in QUEUE:
+        if entry.device != device:
             continue
-        arguments = [*state.entry.overrides, f"device={device}", *overrides]
-        print(f"{state.entry.what}: {' '.join(arguments)}", flush=True)
-        code = run(arguments, train, collected=read_tables(results))
-        roots = {Path(config.runs.root) for config in expand(arguments).configs}
+        arguments = [*entry.overrides, f"device={device}", *overrides]
+        sweep = expand(arguments)
+        collected = read_tables(results)
+        if all(each in collected for each in sweep.identities):
+            continue
+        print(f"{entry.what}: {' '.join(arguments)}", flush=True)
+        code = run_sweep(sweep, train, collected)
+        roots = {Path(config.runs.root) for config in sweep.configs}
         report = collect(roots, results)
         for problem in report.problems:
             print(f"error: {problem}", flush=True)

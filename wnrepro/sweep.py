@@ -45,6 +45,10 @@ class Sweep:
     launcher: str
     settings: dict[str, Any]
 
+    @property
+    def identities(self) -> list[str]:
+        return [identity(as_dict(config)) for config in self.configs]
+
 
 def expand(overrides: Sequence[str]) -> Sweep:
     """Every config of a sweep, composed and checked; raises ConfigError or Hydra's errors.
@@ -111,14 +115,18 @@ def _refuse_twins(configs: Sequence[Config]) -> None:
             raise ConfigError(f"the sweep has the run {directory} {times} times")
 
 
-def run(overrides: Sequence[str], train: Train, collected: Container[str] = ()) -> int:
+def run(overrides: Sequence[str], train: Train) -> int:
+    """Run what is left of the sweep that a command line asks for; as `expand` and `run_sweep`."""
+    if not any(override.startswith("hydra/launcher=") for override in overrides):
+        local.prepare()  # while the sweep is composed
+    return run_sweep(expand(overrides), train)
+
+
+def run_sweep(sweep: Sweep, train: Train, collected: Container[str] = ()) -> int:
     """Run what is left of a sweep; its exit code: 0 if every run has finished, else 1.
 
     collected: identities of runs that finished elsewhere and are not to be run here.
     """
-    if not any(override.startswith("hydra/launcher=") for override in overrides):
-        local.prepare()
-    sweep = expand(overrides)
     launch = _launcher(sweep)
     left = [c for c in sweep.configs if not _finished(c, collected)]
     total = len(sweep.configs)

@@ -156,7 +156,7 @@ def test_the_files_are_stable_and_read_back(tmp_path: Path):
     assert not [row for row in rows if row.role == MECHANISM]
     text = written[0][0].read_text()
     assert "18 reproduced, 0 not reproduced, 2 inconclusive" in text
-    assert "None has been run" in text
+    assert "There is no `mechanisms/verdicts.csv`: `python scripts/mechanisms.py` writes it" in text
 
 
 def test_no_runs_at_all(tmp_path: Path):

@@ -51,7 +51,7 @@ def records() -> Records:
 
 @pytest.fixture
 def results(tmp_path: Path, records: Records) -> Path:
-    """A folder with claims, the mechanism page, two figures and a table."""
+    """A folder with claims, the mechanism experiments, two figures and a table."""
     shutil.copytree(RESULTS / "mechanisms", tmp_path / "mechanisms")
     claims.write(tmp_path, records)
     figures = tmp_path / "figures"
@@ -113,7 +113,7 @@ def test_text_from_the_files_stays_text(results: Path, records: Records):
     )
     path = results / "tables" / "claims.csv"
     path.write_text(path.read_text().replace("Weight norm", EVIL))
-    path = results / "mechanisms" / "README.md"
+    path = results / "mechanisms" / "verdicts.csv"
     path.write_text(path.read_text().replace("Lines: ", EVIL))
     html = written(results, evil)
     assert EVIL not in html

@@ -1,10 +1,8 @@
 """Pieces, tables, page and figures, with an experiment made up for the purpose."""
 
 import dataclasses
-import importlib.util
 import json
 import math
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,7 +14,6 @@ from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES, load, page, pieces, tables
 from wnrepro.mechanisms.experiment import Experiment, Finding, Verdict, decide
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mechanisms.py"
 PROVENANCE = {"commit": "0" * 40, "dirty": False, "torch": "2.15.0", "cpu": "a CPU"}
 
 
@@ -41,20 +38,10 @@ TOY = Experiment(
         "toy": [{"x": part["x"], "loss_nats": 0.1 * part["x"], "rest": None}],
         "toy_more": [{"y": math.inf}],
     },
-    verdict=lambda data: Verdict("inconclusive", "n | m", (Finding("a", "1", "", "3 seeds"),)),
+    verdict=lambda data: Verdict("inconclusive", "n | m", (Finding("a", "1", "", "3 seeds"),), 3),
     draw=draw,
     caption=lambda data: f"n = {len(data['toy'])}",
 )
-
-
-@pytest.fixture
-def script():
-    spec = importlib.util.spec_from_file_location("mechanisms_script", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +110,8 @@ def test_a_repeated_command_does_what_is_missing(toy, in_this_process, tmp_path)
     assert in_this_process == [0, 1, 2]
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert set(first) == {
-        "toy.csv", "toy_more.csv", "toy.png", "toy.svg", "provenance.json", "README.md"
+        "toy.csv", "toy_more.csv", "toy.png", "toy.svg", "provenance.json", "README.md",
+        "verdicts.csv", "findings.csv",
     }  # fmt: skip
     pieces.pieces(TOY, False, tmp_path / ".parts")[1].path.unlink()  # as if killed before it
     assert toy.main(command) == 0

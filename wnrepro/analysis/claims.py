@@ -4,13 +4,15 @@
     tables/claims.csv    the same rows, and the numbers of the mechanism experiments
 
 What is claimed and what would confirm it stands in `claims_paper`, what is measured in
-`claims_measures`, how a verdict follows in `claims_judgement`.
+`claims_measures`, how a verdict follows in `claims_judgement`; the verdicts of the mechanism
+experiments are read (`claims_mechanisms`).
 """
 
 from pathlib import Path
 
-from wnrepro.analysis.claims_judgement import judge, mechanism_rows
+from wnrepro.analysis.claims_judgement import judge
 from wnrepro.analysis.claims_markdown import as_markdown
+from wnrepro.analysis.claims_mechanisms import mechanism_rows
 from wnrepro.analysis.claims_paper import CLAIMS
 from wnrepro.analysis.claims_row import Row, as_csv, from_csv
 from wnrepro.analysis.records import Records
@@ -24,7 +26,7 @@ def write(results: Path, records: Records) -> list[Path]:
     """Write both files in the folder `results`; returns their paths. Equal tables, equal bytes.
 
     Raises:
-        RunError: the page of the mechanism experiments cannot be read, or a file not be written.
+        RunError: the mechanism experiments' verdicts cannot be read, or a file not be written.
     """
     rows = [row for claim in CLAIMS for row in judge(claim, records)]
     rows += mechanism_rows(results)

@@ -3,14 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from wnrepro.analysis import claims_mechanisms as mechanisms
 from wnrepro.analysis.claims_measures import Sample
-from wnrepro.analysis.claims_mechanisms import Mechanism
 from wnrepro.analysis.claims_paper import DECADES, POINTS, Claim, Region
 from wnrepro.analysis.claims_provenance import commit, hardware
-from wnrepro.analysis.claims_row import FINDING, MECHANISM, NEAREST, VERDICT, Row
+from wnrepro.analysis.claims_row import NEAREST, VERDICT, Row
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
@@ -86,42 +83,6 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
     note = f" ({worst.note})" if worst.note else ""
     return Measured(evidence, n, worst, interval, outcome, because + note)
-
-
-def mechanism_rows(results: Path) -> list[Row]:
-    """The experiments of the mechanism page, each followed by its findings."""
-    return [row for each in mechanisms.read(results) for row in _mechanism_rows(each)]
-
-
-def _mechanism_rows(each: Mechanism) -> Iterable[Row]:
-    run = each.verdict != mechanisms.NOT_RUN
-    made = {"hardware": each.hardware, "commit": each.commit}
-    yield Row(
-        MECHANISM,
-        f"M{each.number}",
-        each.claim,
-        source=each.source,
-        quantity=each.title,
-        criterion=each.criterion,
-        judged_on=f"{mechanisms.FOLDER}/{mechanisms.PAGE}, section {each.number}",
-        ours=each.because,
-        interval="given with each number" if run else "",
-        n=str(each.seeds),
-        verdict=each.verdict if run else "inconclusive",
-        because="" if run else "no evidence yet",
-        settle="" if run else f"{mechanisms.COMMAND} {each.name}",
-        **made,
-    )
-    for finding in each.findings:
-        yield Row(
-            FINDING,
-            f"M{each.number}",
-            finding.what,
-            ours=finding.value,
-            interval=finding.interval,
-            n=finding.n,
-            **made,
-        )
 
 
 def _outside(interval: Interval | None, region: Region) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from wnrepro.analysis.claims_mechanisms import NO_VERDICTS
 from wnrepro.analysis.claims_row import MECHANISM, NEAREST, VERDICT, Row
 
 _INTRODUCTION = """\
@@ -54,7 +55,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
             [(r.id, r.quantity, r.ours or r.settle, r.n, f"**{r.verdict}**") for r in mechanisms],
         )
         if mechanisms
-        else "None has been run: `python scripts/mechanisms.py`.\n",
+        else f"{NO_VERDICTS}\n",
         "## Each claim\n",
         *(_section(row, [each for each in nearest if each.id == row.id]) for row in verdicts),
     ]

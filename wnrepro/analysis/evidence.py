@@ -96,7 +96,7 @@ class Evidence:
 
     title: what captions call it. settings: the configs whose runs belong to it. seeds: of the
     sweep file. more_seeds: whether further ones count; not where some settings of a grid would
-    then have more seeds than their neighbours. command: trains what is missing.
+    then have more seeds than their neighbours. overrides: of the sweep that trains the settings.
     """
 
     name: str
@@ -104,7 +104,12 @@ class Evidence:
     settings: tuple[Setting, ...]
     seeds: tuple[int, ...]
     more_seeds: bool
-    command: str
+    overrides: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """Trains what is missing."""
+        return f"python -m wnrepro.train -m {' '.join(self.overrides)}"
 
     def admits(self, config: Mapping[str, Any]) -> bool:
         """Whether a run with this (nested) config belongs to it."""
@@ -135,15 +140,15 @@ def _evidence(
     n_seeds: int,
     *,
     more_seeds: bool = True,
-    command: str = "",
+    overrides: tuple[str, ...] = (),
 ) -> Evidence:
-    command = command or f"python -m wnrepro.train -m +sweep={name}"
-    return Evidence(name, title, tuple(settings), tuple(range(n_seeds)), more_seeds, command)
+    """overrides: where there is no sweep file of that name."""
+    overrides = overrides or (f"+sweep={name}",)
+    return Evidence(name, title, tuple(settings), tuple(range(n_seeds)), more_seeds, overrides)
 
 
 _INITS = ("data_dependent", "none")
-_TABLE1 = "python -m wnrepro.train -m +sweep=cifar_table1"
-_FROZEN = "python -m wnrepro.train -m +exp=cifar_plain norm=plain_frozen_scale"
+_FROZEN = ("+exp=cifar_plain", "norm=plain_frozen_scale")
 
 EVIDENCE: dict[str, Evidence] = {
     each.name: each
@@ -160,21 +165,21 @@ EVIDENCE: dict[str, Evidence] = {
             "CIFAR-10, the paper's protocol, bf16",
             [_cifar(arm, precision="bf16") for arm in PAPER_ARMS],
             3,
-            command=f"{_TABLE1} precision=bf16",
+            overrides=("+sweep=cifar_table1", "precision=bf16"),
         ),
         _evidence(
             "cifar_frozen_scale",
             "CIFAR-10, the released code's plain network, float32",
             [_cifar("plain_frozen_scale")],
             3,
-            command=f"{_FROZEN} seed=0,1,2",
+            overrides=(*_FROZEN, "seed=0,1,2"),
         ),
         _evidence(
             "cifar_frozen_scale_bf16",
             "CIFAR-10, the released code's plain network, bf16",
             [_cifar("plain_frozen_scale", precision="bf16")],
             3,
-            command=f"{_FROZEN} precision=bf16 seed=0,1,2",
+            overrides=(*_FROZEN, "precision=bf16", "seed=0,1,2"),
         ),
         _evidence(
             "cifar_lr_selection",

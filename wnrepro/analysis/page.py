@@ -53,7 +53,7 @@ def write(results: Path, records: Records) -> Path:
     tables those that are there are shown and the others named. Equal files, equal bytes.
 
     Raises:
-        RunError: the page of the mechanism experiments cannot be read, or this one not be written.
+        RunError: the mechanism experiments' verdicts cannot be read, or the page not be written.
     """
     rows = claims.read(results)
     verdicts = _judged(rows, VERDICT, NEAREST)
@@ -67,6 +67,7 @@ def write(results: Path, records: Records) -> Path:
             counts=_counts(verdicts),
             untested=sum(each.row.n == "0" for each in verdicts),
             argument_counts=_counts(arguments),
+            no_verdicts=mechanisms.NO_VERDICTS,
             outcomes=OUTCOMES,
             missing=_missing(results, records, rows),
             tables=list(_tables(results)),

@@ -47,7 +47,8 @@ GRACE_SEC = 30.0
 def prepare() -> None:
     """Begin, in the background, to import what the processes need.
 
-    They are forked from a process that has done so, a second or two that the sweep else waits for.
+    They are forked from a process that has done so. `launch` does it too; before it, the second or
+    two that it takes pass beside other work.
     """
     if _START_METHOD == "forkserver":
         # A Ctrl-C in the terminal reaches it too; it ends with this process.
@@ -72,6 +73,7 @@ def launch(
             raise ConfigError(f"hydra.launcher.{key}={value} must be a whole number from 1 on")
     gpus = _gpus(configs)
     places = settings["runs_at_once"] or _places(configs, gpus, settings["runs_per_gpu"])
+    prepare()
     left = dict(enumerate(configs))
     deaths: Counter[int] = Counter()
     with Interruption() as interruption:

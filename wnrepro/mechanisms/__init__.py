@@ -1,6 +1,7 @@
 """The paper's arguments, each tested on its own: a claim, a measurement, a figure, a verdict.
 
-`python scripts/mechanisms.py` measures, judges and draws; the page is results/mechanisms/README.md.
+`python scripts/mechanisms.py` measures, judges and draws; the page is results/mechanisms/README.md,
+and verdicts.csv and findings.csv beside it say the same to programs.
 One module per experiment; what a module must have is in `wnrepro.mechanisms.experiment`.
 """
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from wnrepro.arms import ARMS
-from wnrepro.drawing import WIDTH_INCHES, label
 from wnrepro.mechanisms import hessian
+from wnrepro.mechanisms.conditioning_figure import draw
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import training, units
 from wnrepro.statistics import t_interval
@@ -178,35 +176,28 @@ def verdict(data: Data) -> Verdict:
     ratio = t_interval(trained.d_over_c_median.mean())
     at_start = t_interval(rows[rows.epoch == 0].groupby("seed").cosine_median.mean())
     findings = [
-        Finding(
+        Finding.of_interval(
             "|cos| between w and the dominant eigenvector of C while training, median of units",
-            f"{cosine.estimate:.3f} (chance: {rows.cosine_of_chance.mean():.3f})",
-            cosine.text(".3f"),
-            f"{seeds} seeds",
+            cosine,
+            ".3f",
+            f" (chance: {rows.cosine_of_chance.mean():.3f})",
         ),
-        Finding(
-            "the same before training",
-            f"{at_start.estimate:.3f}",
-            at_start.text(".3f"),
-            f"{seeds} seeds",
-        ),
-        Finding(
+        Finding.of_interval("the same before training", at_start, ".3f"),
+        Finding.of_interval(
             "largest eigenvalue over the mean one: D's divided by C's, median of units",
-            f"{ratio.estimate:.3f}",
-            ratio.text(".3f"),
-            f"{seeds} seeds",
+            ratio,
+            ".3f",
         ),
     ]
     for which in ("c", "d"):
         each = t_interval(trained[f"{which}_condition_number_median"].median())
         findings.append(
-            Finding(
+            Finding.of_interval(
                 f"condition number of {which.upper()}"
                 + (" without the direction of w" if which == "d" else "")
                 + ", median of units and points",
-                f"{each.estimate:.2g}",
-                each.text(".2g"),
-                f"{seeds} seeds",
+                each,
+                ".2g",
             )
         )
     findings += hessian.findings(data[f"{NAME}_hessians"])
@@ -220,45 +211,7 @@ def verdict(data: Data) -> Verdict:
         f"(chance {rows.cosine_of_chance.mean():.2f}), and projecting w out makes the largest "
         f"eigenvalue over the mean {ratio.estimate:.2f} times what it was (n = {seeds} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
-
-
-def draw(data: Data) -> Figure:
-    figure = Figure(figsize=(WIDTH_INCHES, 5.8), layout="constrained")
-    (one, two), (three, four) = figure.subplots(2, 2)
-    rows, spectra = data[NAME], data[f"{NAME}_spectra"]
-    layers = list(dict.fromkeys(rows.layer))
-    styles = dict(zip(layers, ("-", "--", ":"), strict=False))
-    for layer in layers:
-        own = rows[rows.layer == layer].groupby("epoch")
-        one.plot(own.cosine_median.median(), "o", linestyle=styles[layer], color=ARMS["wn"].colour)
-        two.plot(
-            own.c_largest_over_mean_median.median(), "o", linestyle=styles[layer],
-            color=ARMS["plain"].colour,
-        )  # fmt: skip
-        two.plot(
-            own.d_largest_over_mean_median.median(), "o", linestyle=styles[layer],
-            color=ARMS["wn"].colour,
-        )  # fmt: skip
-        by_rank = spectra[spectra.layer == layer].groupby("rank")
-        for column, arm in (("c_over_mean_median", "plain"), ("d_over_mean_median", "wn")):
-            three.plot(by_rank[column].median(), linestyle=styles[layer], color=ARMS[arm].colour)
-    chance = float(rows.cosine_of_chance.mean())
-    one.axhline(chance, color="black", linestyle=":", linewidth=1)
-    label(one, 0, chance, "chance", "black", xytext=(3, -7), fontsize=9)
-    one.set(title="|cos(w, dominant eigenvector)|", xlabel="epoch", ylim=(0, 1))
-    two.set(title="largest / mean eigenvalue", xlabel="epoch")
-    two.set_ylim(bottom=0)
-    three.set(title="spectrum after training", xlabel="rank", yscale="log")
-    three.set_ylabel("eigenvalue / mean")
-    hessian.draw(four, data[f"{NAME}_hessians"])
-    lines = [
-        *(two.plot([], [], color=ARMS[arm].colour, linewidth=2.5)[0] for arm in ("plain", "wn")),
-        *(one.plot([], [], linestyle=styles[layer], color="black")[0] for layer in layers),
-    ]
-    names = ["with respect to w (C)", "with respect to v (D)", *layers]
-    figure.legend(lines, names, loc="outside upper left", ncols=4, fontsize=10, handlelength=1.6)
-    return figure
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def caption(data: Data) -> str:

@@ -25,10 +25,12 @@ A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, h
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import pandas as pd
 from matplotlib.figure import Figure
+
+from wnrepro.statistics import Interval
 
 Scalar = int | float | str
 Part = Mapping[str, Scalar]
@@ -58,14 +60,21 @@ class Finding:
     interval: str
     n: str
 
+    @classmethod
+    def of_interval(cls, what: str, interval: Interval, form: str, after: str = "") -> Self:
+        """A mean over seeds with its interval. form: of the numbers. after: follows the mean."""
+        value = f"{interval.estimate:{form}}{after}"
+        return cls(what, value, interval.text(form), f"{interval.n} seeds")
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """outcome, the sentence that gives the reason, and the numbers behind it."""
+    """outcome, the sentence that gives the reason, the numbers behind it, and on how many seeds."""
 
     outcome: Outcome
     because: str
     findings: tuple[Finding, ...]
+    seeds: int
 
 
 @dataclass(frozen=True)

@@ -137,20 +137,16 @@ def findings(rows: pd.DataFrame) -> list[Finding]:
             continue
         top = t_interval(own.eigenvalue_abs)
         found.append(
-            Finding(
-                f"Hessian in {title}, after training: largest absolute eigenvalue",
-                f"{top.estimate:.3g}",
-                top.text(),
-                f"{top.n} seeds",
+            Finding.of_interval(
+                f"Hessian in {title}, after training: largest absolute eigenvalue", top, ".3g"
             )
         )
         shape = t_interval(own.eigenvalue_abs / own.eigenvalue_abs_mean)
         found.append(
-            Finding(
+            Finding.of_interval(
                 f"Hessian in {title}, after training: largest over mean absolute eigenvalue",
-                f"{shape.estimate:.3g}",
-                shape.text(),
-                f"{shape.n} seeds",
+                shape,
+                ".3g",
             )
         )
         found.append(

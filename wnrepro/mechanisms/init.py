@@ -1,6 +1,8 @@
 """Data-dependent init: pre-activations through 2 to 64 layers, and whether training starts."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,25 +107,21 @@ def layers(run: Training) -> list[dict[str, float]]:
     return rows
 
 
-class _pre_activations:
+@contextmanager
+def _pre_activations(run: Training) -> Iterator[list[Tensor]]:
     """Collects every unit's pre-activation, with its gradient, while the model is called."""
+    found: list[Tensor] = []
 
-    def __init__(self, run: Training) -> None:
-        self.layers = [unit.normaliser for unit in units(run.model).values()]
+    def keep(module: object, args: object, t: Tensor) -> None:
+        if t.requires_grad:
+            t.retain_grad()
+        found.append(t)
 
-    def __enter__(self) -> list[Tensor]:
-        found: list[Tensor] = []
-
-        def keep(module: object, args: object, t: Tensor) -> None:
-            if t.requires_grad:
-                t.retain_grad()
-            found.append(t)
-
-        self.hooks = [layer.register_forward_hook(keep) for layer in self.layers]
-        return found
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
+    hooks = [unit.normaliser.register_forward_hook(keep) for unit in units(run.model).values()]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
             hook.remove()
 
 
@@ -165,11 +163,11 @@ def verdict(data: Data) -> Verdict:
             f"all units of {wn.depth.nunique()} depths, {wn.seed.nunique()} seeds",
         ),
         *_variances(rows, deep),
-        Finding(
+        Finding.of_interval(
             "weight norm: doublings of the depth up to which training starts, gained by the init",
-            f"{gain.estimate:+.2f} (without: {_depths(reach[0])}; with: {_depths(reach[1])})",
-            gain.text("+.2f"),
-            f"{gain.n} seeds",
+            gain,
+            "+.2f",
+            f" (without: {_depths(reach[0])}; with: {_depths(reach[1])})",
         ),
         *_starts(data[NAME]),
     ]
@@ -178,7 +176,7 @@ def verdict(data: Data) -> Verdict:
         f"layers on the images it saw; training of weight norm starts up to depth "
         f"{_depths(reach[1])} with it and {_depths(reach[0])} without (n = {gain.n} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), gain.n)
 
 
 def deepest(runs: pd.DataFrame, arm: str, init: int) -> list[int]:

@@ -147,8 +147,9 @@ def verdict(data: Data) -> Verdict:
     g = _typical(strongest[strongest.penalised == "g"])
     g_moved = shrinks[shrinks.penalised == "g"].change_relative.min()
     bound = np.log10(SAME)
+    seeds = min(each.n for each in (g, *v))
     outcome = decide(
-        min(each.n for each in (g, *v)),
+        seeds,
         reproduced=bool(
             moved < UNCHANGED and all(each.high < bound for each in v) and g.low > bound
         )
@@ -182,7 +183,7 @@ def verdict(data: Data) -> Verdict:
         for penalty, own in single.groupby("penalty")
         if penalty in (runs.penalty.min(), runs.penalty.max())
     ]
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def _typical(runs: pd.DataFrame) -> Interval:

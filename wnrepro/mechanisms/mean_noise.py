@@ -154,24 +154,18 @@ def verdict(data: Data) -> Verdict:
         for arm in ARMS_SHOWN:
             each = _by_seed(rows, arm, column)
             findings.append(
-                Finding(
-                    f"{ARMS[arm].label}: excess kurtosis {what}",
-                    f"{each.estimate:.3f}",
-                    each.text(".3f"),
-                    f"{seeds} seeds",
-                )
+                Finding.of_interval(f"{ARMS[arm].label}: excess kurtosis {what}", each, ".3f")
             )
     last = rows[rows.epoch == rows.epoch.max()]
     for layer in dict.fromkeys(rows.layer):
         for arm in ARMS_SHOWN:
             each = _by_seed(last[last.layer == layer], arm, "kurtosis_median")
             findings.append(
-                Finding(
+                Finding.of_interval(
                     f"{ARMS[arm].label}, layer {layer}, after {rows.epoch.max()} epochs: of one "
                     "activation",
-                    f"{each.estimate:.3f}",
-                    each.text(".3f"),
-                    f"{seeds} seeds",
+                    each,
+                    ".3f",
                 )
             )
     means = {
@@ -180,11 +174,10 @@ def verdict(data: Data) -> Verdict:
     gap = t_interval(means["bn"] - means["mean_only_bn"])
     gentle, high = (_by_seed(rows, arm, "kurtosis_median") for arm in ARMS_SHOWN)
     findings.append(
-        Finding(
+        Finding.of_interval(
             "batch norm's excess kurtosis of one activation minus mean-only batch norm's, by seed",
-            f"{gap.estimate:.3f}",
-            gap.text(".3f"),
-            f"{seeds} seeds",
+            gap,
+            ".3f",
         )
     )
     outcome = decide(
@@ -201,7 +194,7 @@ def verdict(data: Data) -> Verdict:
         f"norm (0: Gaussian); over batches and examples together of {pooled[0]:.2f} and "
         f"{pooled[1]:.1f} (n = {seeds} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def draw(data: Data) -> Figure:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.norm_growth_figure import OPTIMISERS, ROUNDING, draw
-from wnrepro.mechanisms.training import norms, training, units
+from wnrepro.mechanisms.training import log_spaced, norms, training, units
 from wnrepro.statistics import t_interval
 
 NAME = "norm_growth"
@@ -35,11 +35,10 @@ FULL, SMOKE = Settings(), Settings(rates=3, seeds=2, epochs=1, width=32)
 
 def parts(smoke: bool) -> list[Part]:
     settings = SMOKE if smoke else FULL
-    spacing = DECADES / (settings.rates - 1)
     return [
         {
             "optimiser": optimiser,
-            "learning_rate": float(f"{LOWEST_RATE[optimiser] * 10 ** (spacing * k):.4g}"),
+            "learning_rate": rate,
             "seed": seed,
             "arm": "wn",
             "other_rate": OTHER_RATE[optimiser],
@@ -51,7 +50,7 @@ def parts(smoke: bool) -> list[Part]:
             "shown_units_per_layer": 6 if seed == 0 else 0,
         }
         for optimiser in OPTIMISERS
-        for k in range(settings.rates)
+        for rate in log_spaced(LOWEST_RATE[optimiser], DECADES, settings.rates)
         for seed in range(settings.seeds)
     ]
 
@@ -175,7 +174,7 @@ def verdict(data: Data) -> Verdict:
         f"{steps:,} steps; the order of the rates and of the norms after training correlates with "
         f"{order.estimate:.3f} (n = {seeds} seeds)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def _rank_correlation(runs: pd.DataFrame) -> float:

@@ -11,7 +11,7 @@ from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.mechanisms import stability_figure
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.loss_range import Range, good_range
-from wnrepro.mechanisms.training import norms, training, units
+from wnrepro.mechanisms.training import log_spaced, norms, training, units
 from wnrepro.statistics import Interval, t_interval
 
 NAME = "stability"
@@ -45,14 +45,13 @@ def parts(smoke: bool) -> list[Part]:
     found: list[Part] = []
     for setting, (optimiser, other_rate, arms, _) in SETTINGS.items():
         fixed = {} if other_rate is None else {"other_rate": other_rate}
-        for k in range(settings.rates):
-            rate = LOWEST_RATE[optimiser] * 10 ** (DECADES * k / (settings.rates - 1))
+        for rate in log_spaced(LOWEST_RATE[optimiser], DECADES, settings.rates):
             found += [
                 {
                     "setting": setting,
                     "optimiser": optimiser,
                     "arm": arm,
-                    "learning_rate": float(f"{rate:.4g}"),
+                    "learning_rate": rate,
                     "seed": seed,
                     "epochs": settings.epochs,
                     "judged_epochs": settings.judged_epochs,
@@ -130,17 +129,18 @@ def verdict(data: Data) -> Verdict:
         if (setting, "wn") in found and (setting, "plain") in found
     }
     judged = [wider[setting] for setting in ("gd", "adam")]
+    seeds = min(each.n for each in judged)
     outcome = decide(
-        min(each.n for each in judged),
+        seeds,
         reproduced=all(each.low > WIDER_DECADES for each in judged),
         not_reproduced=any(each.high < WIDER_DECADES for each in judged),
     )
     findings = [
-        Finding(
+        Finding.of_interval(
             f"{SETTINGS[setting][3]}: range of weight norm minus range of plain",
-            f"{each.estimate:+.2f} decades",
-            each.text("+.2f"),
-            f"{each.n} seeds",
+            each,
+            "+.2f",
+            " decades",
         )
         for setting, each in wider.items()
     ]
@@ -153,7 +153,7 @@ def verdict(data: Data) -> Verdict:
         for arm in SETTINGS[setting][2]
         if (setting, arm) in found
     ]
-    return Verdict(outcome, _because(wider, found), tuple(findings))
+    return Verdict(outcome, _because(wider, found), tuple(findings), seeds)
 
 
 def _because(wider: dict[str, Interval], found: dict[tuple[str, str], list[Range]]) -> str:
@@ -185,11 +185,11 @@ def _upper_findings(
     better = worst[worst.train_loss_nats < math.log(10)]
     highest = [better[better.arm == arm].learning_rate.max() for arm in ("wn", "plain")]
     return [
-        Finding(
+        Finding.of_interval(
             f"{SETTINGS[setting][3]}: upper end of the range, weight norm over plain, log₁₀",
-            f"{upper.estimate:+.2f} decades",
-            upper.text("+.2f"),
-            f"{upper.n} seeds",
+            upper,
+            "+.2f",
+            " decades",
         ),
         Finding(
             f"{SETTINGS[setting][3]}: highest rate at which every seed ends below a guess (ln 10)",
@@ -210,12 +210,12 @@ def _effective_findings(steps: pd.DataFrame) -> list[Finding]:
     spread = t_interval(by_seed.max() - by_seed.min())
     rates = math.log10(own.learning_rate.max() / own.learning_rate.min())
     return [
-        Finding(
+        Finding.of_interval(
             f"{SETTINGS['gd_vectors'][3]}: over rates that span {rates:.1f} decades from 1, the "
             f"effective step η·g/‖v‖ at step {own.step.max()} spans",
-            f"{spread.estimate:.2f} decades",
-            spread.text(".2f"),
-            f"{spread.n} seeds",
+            spread,
+            ".2f",
+            " decades",
         )
     ]
 
@@ -224,12 +224,12 @@ def _range_finding(setting: str, arm: str, found: list[Range]) -> Finding:
     width = t_interval([each.decades for each in found])
     low, high = _typical([r.low for r in found]), _typical([r.high for r in found])
     cut = sum(each.cut for each in found)
-    return Finding(
+    return Finding.of_interval(
         f"{SETTINGS[setting][3]}: range of {ARMS[arm].label}",
-        f"{width.estimate:.2f} decades, {low:.2g} to {high:.2g}"
+        width,
+        ".2f",
+        f" decades, {low:.2g} to {high:.2g}"
         + (f" (in {cut} seeds up to the end of what was tried)" if cut else ""),
-        width.text(".2f"),
-        f"{width.n} seeds",
     )
 
 

@@ -36,6 +36,11 @@ def digits(train_size: int | None = None, dtype: torch.dtype = torch.float32) ->
     return load("digits", train_size=train_size, dtype=dtype)
 
 
+def log_spaced(lowest: float, decades: float, n: int) -> list[float]:
+    """n learning rates in equal steps of the logarithm, to four digits."""
+    return [float(f"{lowest * 10 ** (decades * k / (n - 1)):.4g}") for k in range(n)]
+
+
 def training(part: Part) -> Training:
     """The run of a part, initialised, before its first step.
 

@@ -180,7 +180,7 @@ def verdict(data: Data) -> Verdict:
         f"At the start the outputs differ by {white:.0e} of the largest on whitened inputs and by "
         f"{10**raw.estimate:.2g} on the same inputs not whitened (n = {seeds} seeds, float32)."
     )
-    return Verdict(outcome, because, tuple(findings))
+    return Verdict(outcome, because, tuple(findings), seeds)
 
 
 def draw(data: Data) -> Figure:

@@ -1,0 +1,141 @@
+"""What the page says, for programs: verdicts.csv, a row per experiment; findings.csv, its numbers.
+
+Reading them takes no torch; judging does, for the modules of the experiments measure too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wnrepro.errors import RunError
+from wnrepro.mechanisms import NAMES
+from wnrepro.mechanisms.experiment import Experiment, Finding, Verdict
+from wnrepro.replacement import replace_file
+
+VERDICTS = "verdicts.csv"
+FINDINGS = "findings.csv"
+COMMAND = "python scripts/mechanisms.py"
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One experiment and what came of it. Texts are Markdown, each one line.
+
+    number: its section of the page. criterion: of either outcome. verdict: an outcome, or NOT_RUN;
+    then the fields after it are empty. caption: of its figure. seeds: that the verdict rests on.
+    hardware, commit: of all its pieces, joined by " + ".
+    """
+
+    number: int
+    name: str
+    title: str
+    source: str
+    claim: str
+    criterion: str
+    verdict: str = NOT_RUN
+    because: str = ""
+    caption: str = ""
+    seeds: int = 0
+    hardware: str = ""
+    commit: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+_COLUMNS = [field.name for field in fields(Judged) if field.name != "findings"]
+_FINDING_COLUMNS = ["name", *(field.name for field in fields(Finding))]
+
+
+def judged(
+    number: int,
+    experiment: Experiment,
+    verdict: Verdict | None,
+    caption: str,
+    provenance: Mapping[str, Any],
+) -> Judged:
+    """verdict: None if it was not run. provenance: of its tables, as in provenance.json."""
+    e = experiment
+    criterion = (
+        f"Reproduced if {e.reproduced_if.strip()} Not reproduced if {e.not_reproduced_if.strip()} "
+        "Anything else is inconclusive."
+    )
+    texts = (_one_line(text) for text in (e.title, e.source, e.claim, criterion))
+    if verdict is None:
+        return Judged(number, e.name, *texts)
+    sources = provenance.get("sources", [])
+    return Judged(
+        number,
+        e.name,
+        *texts,
+        verdict=verdict.outcome,
+        because=_one_line(verdict.because),
+        caption=_one_line(caption),
+        seeds=verdict.seeds,
+        hardware=_joined(f"{source['cpu']}, torch {source['torch']}" for source in sources),
+        commit=_joined(
+            (source["commit"] or "no commit")[:10] + (" with changes" if source["dirty"] else "")
+            for source in sources
+        ),
+        findings=verdict.findings,
+    )
+
+
+def write(folder: Path, rows: Sequence[Judged]) -> None:
+    """Write both files, each whole or not at all. Raises RunError if the system refuses."""
+    verdicts = [asdict(row) for row in rows]
+    findings = [{"name": row.name, **asdict(each)} for row in rows for each in row.findings]
+    replace_file(folder / FINDINGS, _as_csv(findings, _FINDING_COLUMNS))
+    replace_file(folder / VERDICTS, _as_csv(verdicts, _COLUMNS))
+
+
+def read(folder: Path) -> list[Judged]:
+    """What `write` left, in the order of the page; nothing where there is no verdicts.csv.
+
+    Raises:
+        RunError: a file cannot be read, or they are not of the experiments that there are now.
+    """
+    if not (folder / VERDICTS).exists():
+        return []
+    try:
+        verdicts = _from_csv(folder / VERDICTS, _COLUMNS)
+        findings = _from_csv(folder / FINDINGS, _FINDING_COLUMNS)
+        if [row["name"] for row in verdicts] != list(NAMES):
+            raise ValueError(f"{VERDICTS} has not one row for each of {', '.join(NAMES)}")
+        of: dict[str, list[Finding]] = {name: [] for name in NAMES}
+        for row in findings:
+            of[row.pop("name")].append(Finding(**row))
+        return [
+            Judged(
+                **{**row, "number": int(row["number"]), "seeds": int(row["seeds"])},
+                findings=tuple(of[row["name"]]),
+            )
+            for row in verdicts
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"cannot read the verdicts in {folder} ({error}): write them again with "
+            f"{COMMAND} --figures-only"
+        ) from error
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> str:
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+
+
+def _from_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(frame) != columns:
+        raise ValueError(f"{path.name} has not the columns {', '.join(columns)}")
+    return frame.to_dict("records")
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks; a word that was broken at its hyphen is whole again."""
+    return " ".join(text.replace("-\n", "-").split())
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " + ".join(dict.fromkeys(parts))
