@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from wnrepro import queue
+from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.config import as_dict
 from wnrepro.queue import Entry, go_on, states
 from wnrepro.runs.tables import read_tables
+from wnrepro.sweep import expand
 
 SMALL = ("+exp=digits_wn", "epochs=1", "data.train_size=600", "model.width=8", "tracker=none")
 
@@ -18,6 +21,13 @@ def test_the_queue_composes_and_names_each_sweep_once() -> None:
     assert [state.entry for state in found] == list(queue.QUEUE)
     assert all(0 <= state.collected <= state.total > 0 for state in found)
     assert len({entry.overrides for entry in queue.QUEUE}) == len(queue.QUEUE)
+
+
+def test_each_run_of_the_queue_is_evidence_for_something() -> None:
+    for entry in queue.QUEUE:
+        for config in expand(entry.overrides).configs:
+            known = [e.name for e in EVIDENCE.values() if e.admits(as_dict(config))]
+            assert known, (entry.what, config.norm, config.seed)
 
 
 def test_it_goes_on_where_the_tables_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

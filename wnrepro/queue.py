@@ -32,7 +32,7 @@ QUEUE = (
     _entry("table 1 and figure 1, 3 seeds", "cuda", "cifar_table1_bf16"),
     _entry("does bf16 matter? one seed in float32", "cuda", "cifar_table1", "seed=0"),
     _entry("the authors' own plain", "cuda", "cifar_frozen_scale_bf16"),
-    _entry("learning rates", "cuda", "cifar_lr_selection", "precision=bf16"),
+    _entry("learning rates", "cuda", "cifar_lr_selection_bf16"),
     _entry("table 1, 2 more seeds", "cuda", "cifar_table1_bf16", "seed=3,4"),
     _entry("digits", "cpu", "digits_arms"),
     _entry("MNIST", "cpu", "mnist_arms"),

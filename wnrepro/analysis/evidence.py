@@ -147,49 +147,47 @@ def _evidence(
     return Evidence(name, title, tuple(settings), tuple(range(n_seeds)), more_seeds, overrides)
 
 
+def _precisions(
+    name: str, title: str, settings: list[Setting], n_seeds: int, overrides: tuple[str, ...]
+) -> tuple[Evidence, Evidence]:
+    """In bf16 and in float32: another arithmetic is another experiment, never pooled."""
+    narrow = [{**setting, "precision": "bf16"} for setting in settings]
+    in_bf16 = (*overrides, "precision=bf16")
+    return (
+        _evidence(f"{name}_bf16", f"{title}, bf16", narrow, n_seeds, overrides=in_bf16),
+        _evidence(name, f"{title}, float32", settings, n_seeds, overrides=overrides),
+    )
+
+
 _INITS = ("data_dependent", "none")
-_FROZEN = ("+exp=cifar_plain", "norm=plain_frozen_scale")
 
 EVIDENCE: dict[str, Evidence] = {
     each.name: each
     for each in (
-        _evidence(
+        *_precisions(
             "cifar_table1",
-            "CIFAR-10, the paper's protocol, float32",
+            "CIFAR-10, the paper's protocol",
             [_cifar(arm) for arm in PAPER_ARMS],
             3,
+            ("+sweep=cifar_table1",),
         ),
-        # Another arithmetic is another experiment: never pooled with the one above.
-        _evidence(
-            "cifar_table1_bf16",
-            "CIFAR-10, the paper's protocol, bf16",
-            [_cifar(arm, precision="bf16") for arm in PAPER_ARMS],
-            3,
-            overrides=("+sweep=cifar_table1", "precision=bf16"),
-        ),
-        _evidence(
+        *_precisions(
             "cifar_frozen_scale",
-            "CIFAR-10, the released code's plain network, float32",
+            "CIFAR-10, the released code's plain network",
             [_cifar("plain_frozen_scale")],
             3,
-            overrides=(*_FROZEN, "seed=0,1,2"),
+            ("+exp=cifar_plain", "norm=plain_frozen_scale", "seed=0,1,2"),
         ),
-        _evidence(
-            "cifar_frozen_scale_bf16",
-            "CIFAR-10, the released code's plain network, bf16",
-            [_cifar("plain_frozen_scale", precision="bf16")],
-            3,
-            overrides=(*_FROZEN, "precision=bf16", "seed=0,1,2"),
-        ),
-        _evidence(
+        *_precisions(
             "cifar_lr_selection",
-            "CIFAR-10, 5,000 training images held out, float32",
+            "CIFAR-10, 5,000 training images held out",
             [
                 _cifar(arm, optim__lr=rate, data__held_out=5000)
                 for arm in PAPER_ARMS
                 for rate in CIFAR_RATES
             ],
             1,
+            ("+sweep=cifar_lr_selection",),
         ),
         _evidence(
             "cifar_small",

@@ -81,6 +81,7 @@ class Tabulation(Item):
 
 _CIFAR = ("cifar_table1_bf16", "cifar_table1")
 _FROZEN = ("cifar_frozen_scale_bf16", "cifar_frozen_scale")
+_SELECTION = ("cifar_lr_selection_bf16", "cifar_lr_selection")
 _BAND = f"Lines: means over seeds; bands: {T}; nothing is smoothed."
 _TRAINING = (
     "The training error is the running average over an epoch, with noise and dropout on where the "
@@ -149,7 +150,7 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "cifar_lr_selection",
             "CIFAR-10: error on 5,000 held-out training images against learning rate",
-            ("cifar_lr_selection",),
+            _SELECTION,
             "One seed: there is no interval. A cross above the axes: the run diverged.",
             lambda own, _, heading: learning_rates.draw(
                 own, heading, (TRAIN, "held_out_error_percent")
@@ -223,6 +224,16 @@ def _epochs(name: str, table: str, title: str, beside_paper: bool = False) -> Ta
     )
 
 
+def _selection(name: str) -> Tabulation:
+    return Tabulation(
+        name,
+        "CIFAR-10: error in percent on 5,000 held-out training images by learning rate",
+        (name,),
+        "One seed: there is no interval.",
+        partial(tables.rates, name=name, column="held_out_error_percent"),
+    )
+
+
 TABLES: dict[str, Tabulation] = {
     each.name: each
     for each in (
@@ -250,13 +261,7 @@ TABLES: dict[str, Tabulation] = {
             f"{_MEAN}; over the seeds that did not diverge.",
             partial(tables.rates, name="mnist_lr_robustness", column=TEST),
         ),
-        Tabulation(
-            "cifar_lr_selection",
-            "CIFAR-10: error in percent on 5,000 held-out training images by learning rate",
-            ("cifar_lr_selection",),
-            "One seed: there is no interval.",
-            partial(tables.rates, name="cifar_lr_selection", column="held_out_error_percent"),
-        ),
+        *(_selection(name) for name in _SELECTION),
         Tabulation(
             "init_ablation",
             "MNIST: test error with and without the data-dependent init",
