@@ -30,9 +30,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     original = ZCA.fit
 
-    def counted(images: Tensor, epsilon: float) -> ZCA:
+    def counted(images: Tensor, **settings: float) -> ZCA:
         calls.append(1)
-        return original(images, epsilon)
+        return original(images, **settings)
 
     monkeypatch.setattr(ZCA, "fit", counted)
     return calls
@@ -62,10 +62,12 @@ def test_every_part_of_the_key_counts(
     cache.fitted(images, checksum="b")
     cache.fitted(images, checksum="a", held_out=1)
     cache.fitted(images, checksum="a", epsilon=1e-4)
+    cache.fitted(images, checksum="a", offset=1.0)
+    cache.fitted(images, checksum="a", scale=2.0)
     monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     cache.fitted(images, checksum="a")
-    assert len(fits) == 5
-    assert len(list(cache.directory().iterdir())) == 5
+    assert len(fits) == 7
+    assert len(list(cache.directory().iterdir())) == 7
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "altered", "digest", "foreign", "other_key"])
@@ -185,7 +187,7 @@ def test_two_processes_at_once(images: Tensor, tmp_path: Path, fits: list[int]):
         output, complaints = process.communicate(timeout=60)
         assert process.returncode == 0, complaints
         assert complaints == ""
-        assert output.strip() == float(ZCA.fit(images, 1e-5).matrix.sum()).hex()
+        assert output.strip() == float(ZCA.fit(images, epsilon=1e-5).matrix.sum()).hex()
     fits.clear()
     cache.fitted(images, checksum="a")
     assert fits == []

@@ -62,6 +62,42 @@ def test_blocks_and_panels_do_not_show(count: int, monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(pieces.apply(images), whole.apply(images), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("count", [1, 30, 100, 101])
+def test_pixels_are_summed_exactly(count: int, monkeypatch: pytest.MonkeyPatch):
+    """Against integers of any size, in blocks and panels; half of the pixels are 0 or 255."""
+    draw = np.random.default_rng(count)
+    pixels = draw.integers(0, 256, (count, 2, 3, 4), dtype=np.uint8)
+    pixels[draw.random(pixels.shape) < 0.5] = 255
+    pixels[draw.random(pixels.shape) < 0.25] = 0
+    rows = pixels.reshape(count, -1).astype(object)
+    total, products = rows.sum(0), rows.T @ rows
+    exact = (count * products - np.outer(total, total)) / count**2
+    monkeypatch.setattr(zca, "PIXEL_BLOCK", 50)
+    monkeypatch.setattr(zca, "PANEL", 10)
+    mean, sigma = zca._moments_of_pixels(torch.from_numpy(pixels).flatten(1))
+    np.testing.assert_allclose(mean.numpy(), (total / count).astype(float), rtol=1e-15)
+    np.testing.assert_array_equal(sigma.numpy(), exact.astype(float))
+
+
+def test_a_whole_block_of_the_largest_pixels_is_summed_exactly():
+    pixels = torch.zeros(zca.PIXEL_BLOCK + 3, 2, dtype=torch.uint8)
+    pixels[-1] = 255
+    n = len(pixels)
+    _, sigma = zca._moments_of_pixels(pixels)
+    assert sigma[0, 1].item() == (n * 255**2 - 255**2) / n**2
+
+
+def test_pixels_are_whitened_as_the_scaled_images():
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (200, 1, 5, 5), generator=generator, dtype=torch.uint8)
+    scaled = (pixels.double() - 127.5) / 128
+    fitted, reference = ZCA.fit(pixels, 0.01, offset=127.5, scale=128), ZCA.fit(scaled, 0.01)
+    torch.testing.assert_close(fitted.mean, reference.mean, rtol=0, atol=1e-14)
+    torch.testing.assert_close(fitted.matrix, reference.matrix, rtol=0, atol=1e-12)
+    also = ZCA.fit(pixels.double(), 0.01, offset=127.5, scale=128)
+    torch.testing.assert_close(also.matrix, reference.matrix, rtol=0, atol=1e-12)
+
+
 def test_whitened_training_data_have_mean_zero_and_variance_s_over_s_plus_epsilon():
     images, epsilon = _correlated(400, (2, 3, 4)), 0.05
     centred = images.flatten(1) - images.flatten(1).mean(0)
@@ -124,6 +160,8 @@ def test_bad_arguments_are_refused():
         ZCA.fit(images, 0.0)
     with pytest.raises(ValueError, match="needs images"):
         ZCA.fit(images[:0])
+    with pytest.raises(ValueError, match="scale > 0, got 0"):
+        ZCA.fit(images, scale=0)
     with pytest.raises(ValueError, match="4 values"):
         ZCA.fit(images).apply(_correlated(10, (1, 3, 3)))
     with pytest.raises(ValueError, match="4 values"):

@@ -2,8 +2,9 @@
 
 The usual way is the class ZCA of the authors' code: centre, XᵀX/N, `scipy.linalg.svd`, the two
 products; in float64, as ours is and where both must agree, and in float32, as theirs was, which
-is another matrix: the note says by how much. Both from images in float32 in memory and with the
-same number of threads, the one that ours always takes (`FIT_THREADS`).
+is another matrix: the note says by how much. Theirs starts from the scaled images in float32, ours
+from the pixels that these are made of, both in memory; with the same number of threads, the one
+that ours always takes (`FIT_THREADS`).
 """
 
 from collections.abc import Iterator
@@ -28,10 +29,12 @@ def zca(setting: Setting) -> Iterator[Row]:
     if setting.smoke:
         images = images[:, :, ::4, ::4]  # an SVD of all 3,072 pixels takes a minute
     flat = images.flatten(1).numpy()
+    scaling = {"offset": 127.5, "scale": 128.0}
+    pixels = images.mul(scaling["scale"]).add(scaling["offset"]).to(torch.uint8)
     found: dict[str, np.ndarray] = {}
 
     def ours() -> None:
-        found["ours"] = ZCA.fit(images).matrix.numpy()
+        found["ours"] = ZCA.fit(pixels, **scaling).matrix.numpy()
 
     def usual(dtype: type) -> None:
         with threadpool_limits(FIT_THREADS):

@@ -20,7 +20,7 @@ from wnrepro.data.zca import EPSILON, ZCA
 from wnrepro.errors import RunError
 from wnrepro.replacement import replace_file
 
-VERSION = 1
+VERSION = 2
 """Raised whenever `ZCA.fit` or the choice of the held-out images changes what it computes."""
 
 _log = logging.getLogger(__name__)
@@ -32,17 +32,24 @@ def directory() -> Path:
     return (Path(home) if home else Path("~/.cache").expanduser()) / "wnrepro"
 
 
-def fitted(images: Tensor, *, checksum: str, held_out: int = 0, epsilon: float = EPSILON) -> ZCA:
-    """``ZCA.fit(images, epsilon)``, from the cache where it is there.
+def fitted(
+    images: Tensor,
+    *,
+    checksum: str,
+    held_out: int = 0,
+    epsilon: float = EPSILON,
+    offset: float = 0.0,
+    scale: float = 1.0,
+) -> ZCA:
+    """``ZCA.fit`` of ``images``, from the cache where it is there.
 
     ``images`` must be a function of ``checksum`` (of the raw data) and ``held_out`` (how many
-    training images are left out); with ε and `VERSION` these are the key. A cache file that is
-    torn, altered or unreadable is computed again and replaced; a cache that cannot be written is
-    done without. Each is logged as one warning.
+    training images are left out); with the settings of the fit and `VERSION` these are the key. A
+    cache file that is torn, altered or unreadable is computed again and replaced; a cache that
+    cannot be written is done without. Each is logged as one warning.
     """
-    key = json.dumps(
-        {"data": checksum, "held_out": held_out, "epsilon": epsilon, "version": VERSION}
-    )
+    settings = {"epsilon": epsilon, "offset": offset, "scale": scale}
+    key = json.dumps({"data": checksum, "held_out": held_out, **settings, "version": VERSION})
     path = directory() / f"zca-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
         found = _read(path, key)
@@ -50,7 +57,7 @@ def fitted(images: Tensor, *, checksum: str, held_out: int = 0, epsilon: float =
         _log.warning("cached whitening %s %s: computing it again", path, error)
         found = None
     if found is None:
-        found = ZCA.fit(images, epsilon)
+        found = ZCA.fit(images, **settings)
         try:
             _write(path, key, found)
         except (OSError, RunError) as error:

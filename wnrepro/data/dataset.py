@@ -121,9 +121,13 @@ def load(
 
     zca = None
     if whiten:
-        everything = _scaled(train.to(device), entry, dtype)
-        zca = cache.fitted(everything, checksum=entry.checksum, held_out=held_out)
-        del everything
+        zca = cache.fitted(
+            train,
+            checksum=entry.checksum,
+            held_out=held_out,
+            offset=entry.offset,
+            scale=entry.scale,
+        )
 
     def finish(raw: Tensor, its_labels: Tensor, size: int) -> Split:
         images = _scaled(raw[:size].to(device), entry, dtype)

@@ -16,6 +16,10 @@ BLOCK = 2_500
 PANEL = 768
 """Columns per panel of the covariance, of which only the upper triangle is computed."""
 
+PIXEL_BLOCK = 1024
+"""Images per block of pixels: so many products of two numbers in −128 … 127 add up to at most 2²⁴,
+up to where float32 holds every integer."""
+
 FIT_THREADS = 2
 """Threads that `ZCA.fit` computes with, so that its bits do not depend on the caller's choice."""
 
@@ -41,28 +45,38 @@ class ZCA:
     matrix: Tensor
 
     @classmethod
-    def fit(cls, images: Tensor, epsilon: float = EPSILON) -> "ZCA":
-        """Fit mean and matrix on ``images`` (N, …), of any float type; computed in float64.
+    def fit(
+        cls, images: Tensor, epsilon: float = EPSILON, *, offset: float = 0.0, scale: float = 1.0
+    ) -> "ZCA":
+        """Fit mean and matrix on ``(images − offset)/scale``, in float64.
 
         The work is done on the CPU in blocks of images, so that beyond ``images`` it takes a few
         arrays of D × D.
 
+        Args:
+            images: (N, …), of any float type, or pixels in uint8. Those are summed in integers:
+                without rounding, and in half the time.
+            epsilon: ε, in units of the variance of ``(images − offset)/scale``.
+            offset, scale: what the pixels are scaled by before they are whitened.
+
         Raises:
-            ValueError: no images, or ε is not positive.
+            ValueError: no images, or ε or the scale is not positive.
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"ZCA needs images of shape (N, …), got {tuple(images.shape)}")
         if not epsilon > 0:
             raise ValueError(f"ZCA needs epsilon > 0, got {epsilon}")
+        if not scale > 0:
+            raise ValueError(f"ZCA needs scale > 0, got {scale}")
         with torch.no_grad(), _threads(FIT_THREADS):
             flat = images.detach().flatten(1)
-            mean = _mean(flat)
-            values, vectors = torch.linalg.eigh(_covariance(flat, mean))
+            mean, sigma = _moments_of_pixels(flat) if flat.dtype == torch.uint8 else _moments(flat)
+            values, vectors = torch.linalg.eigh(sigma / scale**2)
             # Σ has no negative eigenvalue; rounding leaves some at about −1e-14.
             scales = torch.rsqrt(values.clamp(min=0.0) + epsilon)
             matrix = (vectors * scales) @ vectors.T
             # The product is symmetric up to rounding; this makes it so to the last bit.
-            return cls(mean, (matrix + matrix.T) / 2)
+            return cls((mean - offset) / scale, (matrix + matrix.T) / 2)
 
     def apply(self, images: Tensor) -> Tensor:
         """Whiten ``images`` (N, …): same shape, type and device; computed in float64.
@@ -100,23 +114,42 @@ def _blockwise(images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return result
 
 
-def _mean(flat: Tensor) -> Tensor:
-    total = torch.zeros(flat.shape[1], dtype=torch.float64)
+def _moments(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and covariance XᵀX / N (D, D) of the rows."""
+    n, size = flat.shape
+    mean = torch.zeros(size, dtype=torch.float64)
     for block in flat.split(BLOCK):
-        total += block.cpu().double().sum(0)
-    return total / len(flat)
+        mean += block.cpu().double().sum(0)
+    mean /= n
+    products = torch.zeros(size, size, dtype=torch.float64)
+    for block in flat.split(BLOCK):
+        _add_products(products, block.cpu().double() - mean)
+    return mean, _symmetric(products) / n
 
 
-def _covariance(flat: Tensor, mean: Tensor) -> Tensor:
-    """XᵀX / N (D, D) of the centred rows, accumulated over blocks of rows."""
-    size = flat.shape[1]
-    sigma = torch.zeros(size, size, dtype=torch.float64)
-    for block in flat.split(BLOCK):
-        centred = block.cpu().double() - mean
-        for start in range(0, size, PANEL):
-            panel = slice(start, start + PANEL)
-            sigma[panel, start:] += centred[:, panel].T @ centred[:, start:]
-    return (sigma.triu() + sigma.triu(1).T) / len(flat)
+def _moments_of_pixels(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of rows in uint8: sums of integers, exact until they are divided."""
+    n, size = flat.shape
+    total = torch.zeros(size, dtype=torch.float64)
+    products = torch.zeros(size, size, dtype=torch.float64)
+    for block in flat.split(PIXEL_BLOCK):
+        shifted = block.cpu().float() - 128
+        total += shifted.sum(0)
+        _add_products(products, shifted)
+    # Both terms are integers below 2⁵³ for up to 700,000 images.
+    sigma = (n * _symmetric(products) - total.outer(total)) / n**2
+    return total / n + 128, sigma
+
+
+def _add_products(products: Tensor, rows: Tensor) -> None:
+    """products += rowsᵀ rows, in its upper triangle and a little below."""
+    for start in range(0, len(products), PANEL):
+        panel = slice(start, start + PANEL)
+        products[panel, start:] += rows[:, panel].T @ rows[:, start:]
+
+
+def _symmetric(upper: Tensor) -> Tensor:
+    return upper.triu() + upper.triu(1).T
 
 
 @contextlib.contextmanager
