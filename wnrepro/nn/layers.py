@@ -158,9 +158,8 @@ class WeightNormLayer(nn.Module):
         return v
 
     def _by_unit(self, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-        """v and g as views that broadcast, and the axes of v that the norm sums over."""
-        axes = tuple(range(1, v.ndim))
-        return v, g.view(-1, *(1,) * len(axes)), axes
+        """v and g as `scale_to_norm` takes them, and the axes of v that the norm sums over."""
+        return v, g, tuple(range(1, v.ndim))
 
     def torch_g_shape(self) -> tuple[int, ...] | None:
         """The shape of the g in torch's spellings that is one per output unit, if there is one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import forward_ad
 
 Dim = int | Sequence[int] | None
 """The kept axis or axes of a weight: g ranges over them, the norm sums over all the others."""
@@ -42,6 +42,8 @@ def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
         ValueError: dim names an axis twice, or g has neither of the two shapes.
     """
     shape = tuple(v.shape)
+    if dim == 0 and shape and g.shape == shape[:1]:  # nothing to work out
+        return scale_to_norm(v, g, tuple(range(1, len(shape))))
     kept = kept_axes(len(shape), dim)
     short = tuple([shape[axis] for axis in kept])
     long = tuple([size if axis in kept else 1 for axis, size in enumerate(shape)])
@@ -104,17 +106,25 @@ def split(w: Tensor, dim: Dim = 0) -> tuple[Tensor, Tensor]:
 
 
 def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """`weight_norm` without its checks: g has size 1 on `axes`, those that the norm sums over."""
-    if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and _is_eager(v, g):
+    """`weight_norm` without its checks, over `axes`.
+
+    g has size 1 on them, or, where units lie along axis 0, the shape (out,).
+    """
+    if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and _is_eager():
         return _Fused.apply(v, g)
     length, _ = _norm_or_one(v, axes)
-    w = v * (g / length)
+    w = v * (_as_column(g, v.ndim) / length)
     return w if w.dtype == v.dtype else w.to(v.dtype)
+
+
+def _as_column(g: Tensor, ndim: int) -> Tensor:
+    """(out,) → (out, 1, …); what has all axes already stays as it is."""
+    return g if g.ndim == ndim else g.view(-1, *(1,) * (ndim - 1))
 
 
 def norm_over(v: Tensor, axes: tuple[int, ...]) -> Tensor:
     """‖v‖ summed over `axes`, which stay with size 1. Unchecked. float32 where v is narrower."""
-    if not (torch.is_grad_enabled() and v.requires_grad) and _has_fused(v, axes) and _is_eager(v):
+    if not (torch.is_grad_enabled() and v.requires_grad) and _has_fused(v, axes) and _is_eager():
         return _norm_of_rows(_rows(v))
     length, zero = _norm_or_one(v, axes)
     return length.masked_fill(zero, 0)
@@ -143,7 +153,7 @@ def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 
 class _Fused(torch.autograd.Function):
-    """`scale_to_norm` with one unit per entry of axis 0, by torch's fused kernels.
+    """`scale_to_norm` with one unit per entry of axis 0, by torch's fused kernels; g: any shape.
 
     Theirs is what is fast; ours are the derivatives that theirs do not have, of second order and
     at ‖v‖ = 0. Both ways of computing the gradient are eq. 3.
@@ -154,8 +164,10 @@ class _Fused(torch.autograd.Function):
         ctx: Any, v: Tensor, g: Tensor
     ) -> Tensor:
         rows = _rows(v)
+        # Its shape is changed in here, where that is no step of its own backwards.
+        column = g.reshape(-1, *(1,) * (v.ndim - 1)).contiguous()
         if v.is_cpu:
-            w, length = torch._weight_norm_interface(rows, g.contiguous(), 0)
+            w, length = torch._weight_norm_interface(rows, column, 0)
             zero = not length.min().item() > 0
         else:
             # A GPU's kernel multiplies by 1/‖v‖, which for g = ‖v‖ is not exactly 1; and looking
@@ -163,7 +175,7 @@ class _Fused(torch.autograd.Function):
             w, length, zero = rows, _norm_of_rows(rows), True
         if zero:
             length = length.masked_fill(length == 0, 1)
-            w = rows * (g / length)
+            w = rows * (column / length)
         ctx.save_for_backward(v, g, length)
         return w if rows is v else w.movedim(-1, 1)
 
@@ -172,12 +184,13 @@ class _Fused(torch.autograd.Function):
         ctx: Any, grad_w: Tensor
     ) -> tuple[Tensor, Tensor]:
         v, g, length = ctx.saved_tensors
-        if torch.is_grad_enabled() or not _is_eager(grad_w):
+        if torch.is_grad_enabled() or not _is_eager():
             return _gradients(v, g, grad_w)
         rows = _rows(v)
         upstream = (grad_w if rows is v else grad_w.movedim(1, -1)).contiguous()
-        grad_v, grad_g = _BACKWARD(upstream, rows, g.contiguous(), length, 0)
-        return (grad_v if rows is v else grad_v.movedim(-1, 1)), grad_g
+        column = g.reshape(length.shape).contiguous()
+        grad_v, grad_g = _BACKWARD(upstream, rows, column, length, 0)
+        return (grad_v if rows is v else grad_v.movedim(-1, 1)), grad_g.view(g.shape)
 
 
 def _gradients(v: Tensor, g: Tensor, grad_w: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +199,8 @@ def _gradients(v: Tensor, g: Tensor, grad_w: Tensor) -> tuple[Tensor, Tensor]:
     length, zero = _norm_or_one(v, axes)
     grad_g = (grad_w * v).sum(axes, True) / length
     along_v = grad_g.masked_fill(zero, 0) / length  # there ‖v‖ is the constant 1
-    return (g / length) * (grad_w - along_v * v), grad_g
+    grad_v = (g.view(length.shape) / length) * (grad_w - along_v * v)
+    return grad_v, grad_g.view(g.shape)
 
 
 def _norm_of_rows(rows: Tensor) -> Tensor:
@@ -211,13 +225,13 @@ def _has_fused(v: Tensor, axes: tuple[int, ...]) -> bool:
     )
 
 
-def _is_eager(*tensors: Tensor) -> bool:
+def _is_eager() -> bool:
     """Whether nobody looks on who cannot look into a kernel: no transformation, no compiler."""
     return not (
         torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
         or torch.jit.is_tracing()
-        or any(unpack_dual(each).tangent is not None for each in tensors)
     )
 
 
