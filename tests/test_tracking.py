@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from wandb.proto import wandb_internal_pb2
-from wandb_server import Server, serving
+from wandb_server import KEY, Server, environment, serving
 
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.rows import read_rows
@@ -51,12 +51,6 @@ def service():
     return wandb_setup._singleton._connection._proc._process.pid
 """
 """What a training does with its tracker, without the training: rows instead of epochs."""
-
-
-def environment(tmp_path: Path, **more: str) -> dict[str, str]:
-    """That of a user who never logged in."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and k != "NETRC"}
-    return kept | {"HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"} | more
 
 
 @pytest.fixture
@@ -201,7 +195,6 @@ def test_a_missing_wandb_is_reported(drive: Callable[..., list[str]]) -> None:
     assert line.startswith("W&B failed (blocked wandb): the training goes on")
 
 
-KEY = {"WANDB_API_KEY": "0" * 40}
 WHOLE_RUN = "t = start(); t.mirror(rows[:2]); t.mirror(rows[:3]); t.finish('done', None)\n"
 
 
@@ -279,7 +272,7 @@ def test_a_run_killed_and_stopped_shows_each_epoch_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving(KEY) as served:
+    with serving() as served:
         yield served
 
 

@@ -3,7 +3,8 @@
 A run's record on disk is the truth; a tracker mirrors it.
 
     live.py        a training that is going on, which W&B must neither stop nor hold up
-    wandb_run.py   what it writes: one W&B run
+    upload.py      runs that have finished, sent from the tables; finished.py: what is sent
+    wandb_run.py   what both write: one W&B run
     service.py     wandb's own process, and whether it may go online
 """
 

@@ -126,3 +126,12 @@ def _uploaded(directories: Iterable[Path]) -> dict[Path, int]:
         for path in directories
         if list(path.glob("*.wandb.synced")) and (path / NEXT_EPOCH_FILE).exists()
     }
+
+
+def mark_uploaded(directory: Path, wandb_id: str) -> None:
+    """Mark the offline runs of the run in `directory` as uploaded, as `wandb sync` does.
+
+    That command then passes them over; sent once more, their epochs would be there twice.
+    """
+    for path in directory.glob(f"wandb/offline-run-*/run-{wandb_id}.wandb"):
+        path.with_suffix(".wandb.synced").touch()
