@@ -79,21 +79,29 @@ def runs(tmp_path: Path) -> dict[str, CollectedRun]:
 
 
 @pytest.fixture
-def python(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start Python in `tmp_path`; a warning is an error."""
+def python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start Python in `tmp_path`; a warning is an error. Whatever hangs ends with the test."""
+    processes = []
 
     def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        where = {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)}
+        process = subprocess.Popen(
             [sys.executable, "-W", "error", *arguments],
             cwd=tmp_path,
-            env=environment(tmp_path, PYTHONPATH=str(REPOSITORY), **variables),
+            env=environment(tmp_path, **where, **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             process_group=0,
         )
+        processes.append(process)
+        return process
 
-    return started
+    yield started
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 @pytest.fixture
