@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from wandb.proto import wandb_internal_pb2
-from wandb_server import Server, serving
+from wandb_server import KEY, Server, environment, serving
 
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.rows import read_rows
@@ -34,6 +34,7 @@ import json, logging, os, signal, sys, time
 from pathlib import Path
 from threading import Thread
 from wnrepro import tracking
+from wnrepro.tracking import live
 
 logging.basicConfig(format="%(message)s")
 logging.getLogger("wnrepro").setLevel(logging.INFO)
@@ -50,12 +51,6 @@ def service():
     return wandb_setup._singleton._connection._proc._process.pid
 """
 """What a training does with its tracker, without the training: rows instead of epochs."""
-
-
-def environment(tmp_path: Path, **more: str) -> dict[str, str]:
-    """That of a user who never logged in."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and k != "NETRC"}
-    return kept | {"HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"} | more
 
 
 @pytest.fixture
@@ -200,7 +195,6 @@ def test_a_missing_wandb_is_reported(drive: Callable[..., list[str]]) -> None:
     assert line.startswith("W&B failed (blocked wandb): the training goes on")
 
 
-KEY = {"WANDB_API_KEY": "0" * 40}
 WHOLE_RUN = "t = start(); t.mirror(rows[:2]); t.mirror(rows[:3]); t.finish('done', None)\n"
 
 
@@ -278,7 +272,7 @@ def test_a_run_killed_and_stopped_shows_each_epoch_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving(KEY) as served:
+    with serving() as served:
         yield served
 
 
@@ -324,7 +318,7 @@ def test_a_server_that_does_not_work_leaves_the_run_offline(
         if how != "it answers 500":
             variables["WANDB_BASE_URL"] = f"http://127.0.0.1:{port}"
         code = """
-tracking.START_WAIT_SEC, tracking.FINISH_TIMEOUT_SEC = 0.5, 30.0
+live.START_WAIT_SEC, live.FINISH_TIMEOUT_SEC = 0.5, 30.0
 t0 = time.monotonic(); t = start(); assert time.monotonic() - t0 < 1.5
 t.mirror(rows[:3]); t.finish("done", None)
 """
@@ -337,7 +331,7 @@ t.mirror(rows[:3]); t.finish("done", None)
 def test_a_server_that_dies_leaves_the_run_offline(
     tmp_path: Path, server: Server, drive: Callable[..., list[str]]
 ) -> None:
-    code = "tracking.FINISH_TIMEOUT_SEC = 3.0; t = start(); t.mirror(rows[:3])\n"
+    code = "live.FINISH_TIMEOUT_SEC = 3.0; t = start(); t.mirror(rows[:3])\n"
     code += "Path('started').touch(); time.sleep(1); t.mirror(rows[:5])\n"
     code += "t0 = time.monotonic(); t.finish('done', None); assert time.monotonic() - t0 < 15"
 
@@ -361,7 +355,7 @@ def test_a_service_that_dies_or_hangs_holds_up_nothing(
 ) -> None:
     """6,000 rows are more than fits between the processes, so that a call of wandb hangs."""
     code = f"""
-tracking.FINISH_TIMEOUT_SEC = 2.0 if {number == "SIGSTOP"} else 60.0
+live.FINISH_TIMEOUT_SEC = 2.0 if {number == "SIGSTOP"} else 60.0
 t = start(); t.mirror(rows[:3]); time.sleep(0.5)
 os.kill(service(), signal.{number})
 t0 = time.monotonic(); t.mirror(rows[:1000]); t.mirror(rows); assert time.monotonic() - t0 < 0.5

@@ -28,6 +28,10 @@ class RunHeld(RunError):
     """Another live process has the run's directory."""
 
 
+class TrackingError(WnreproError):
+    """Weights & Biases cannot be used: nobody is logged in, or its server does not take part."""
+
+
 def did_you_mean(got: str, options: Sequence[str]) -> str:
     """ " (did you mean …?)" with the closest of the options, or nothing."""
     close = difflib.get_close_matches(got, options, n=1)

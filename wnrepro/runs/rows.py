@@ -54,7 +54,7 @@ def read_rows(path: Path) -> list[Row]:
             reader = csv.reader(file, strict=True)
             columns = next(reader)
             return [
-                {key: _value(cell) for key, cell in zip(columns, cells, strict=True)}
+                {key: value_of(cell) for key, cell in zip(columns, cells, strict=True)}
                 for cells in reader
             ]
     except (OSError, ValueError, StopIteration, csv.Error) as error:
@@ -76,7 +76,8 @@ def _cell(key: str, value: Value) -> str:
             raise TypeError(f"{key} is a {type(value).__name__}, not a number")
 
 
-def _value(cell: str) -> Value:
+def value_of(cell: str) -> Value:
+    """The number in a cell, None for an empty one; raises ValueError for anything else."""
     if not cell:
         return None
     return int(cell) if _INTEGER.fullmatch(cell) else float(cell)

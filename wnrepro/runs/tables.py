@@ -21,6 +21,7 @@ from typing import Any
 from wnrepro.errors import RunError
 from wnrepro.replacement import replace_file
 from wnrepro.runs.identity import identity
+from wnrepro.runs.rows import Row, value_of
 
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.csv.gz"
@@ -87,6 +88,37 @@ class CollectedRun:
         """All that the config determines; the machine's times left out."""
         curve = [{k: v for k, v in row.items() if k != "train_time_sec"} for row in self.curve]
         return [*curve, *self.layers]
+
+    def rows(self) -> list[Row]:
+        """One row per epoch, with the keys of metrics.csv; a missing value has no entry.
+
+        Raises:
+            RunError: the tables do not hold the epochs 1 to `epochs_done`, or no numbers.
+        """
+        try:
+            rows = {
+                cells["epoch"]: {
+                    column: value_of(cell)
+                    for column, cell in cells.items()
+                    if column not in ("identity", "train_time_sec")
+                }
+                for cells in self.curve
+            }
+            for cells in self.layers:
+                rows[cells["epoch"]] |= {
+                    f"{column}/{cells['layer']}": value_of(cell)
+                    for column, cell in cells.items()
+                    if column not in ("identity", "epoch", "layer")
+                }
+            whole = list(range(1, int(self.row["epochs_done"]) + 1))
+            if len(self.curve) != len(rows) or [row["epoch"] for row in rows.values()] != whole:
+                raise ValueError("epochs are missing or there twice")
+        except (LookupError, ValueError) as error:
+            raise RunError(
+                f"{CURVES_FILE} or {LAYERS_FILE} beside {self.source} is damaged at the run "
+                f"{self.row['identity']} ({error!r}): take them from version control again"
+            ) from error
+        return list(rows.values())
 
 
 def read_tables(results: Path) -> dict[str, CollectedRun]:
