@@ -41,6 +41,7 @@ QUEUE = (
     _entry("optimisers", "cpu", "mnist_optimizers"),
     _entry("learning rates, robustness", "cpu", "mnist_lr_robustness"),
     _entry("CIFAR-10, a quarter of the width, 10 epochs", "cpu", "cifar_small"),
+    _entry("the same with plain at the others' learning rate", "cpu", "cifar_small_one_rate"),
 )
 """In the order in which they are worth a machine's time."""
 
