@@ -13,11 +13,14 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from wnrepro.runs.rows import read_rows
+from wnrepro.tracking import NoTracker
+from wnrepro.train import _Run
 
 PYTHON = [sys.executable, "-m", "wnrepro.train"]
 SMALL = ["epochs=6", "model.width=32", "threads=1", "tracker=none"]
@@ -228,6 +231,20 @@ def assert_one_error(result: subprocess.CompletedProcess[str], *parts: str, line
     assert result.stderr.count("\n") <= lines, result.stderr
     for part in parts:
         assert part in result.stderr
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cuda", True), ("cpu", False)])
+def test_on_a_gpu_keeping_a_run_costs_a_twentieth_of_its_time(
+    device: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = object.__new__(_Run)
+    kept.training = SimpleNamespace(device=torch.device(device))  # pyright: ignore
+    kept.tracker, kept.metrics, kept.due = NoTracker(), [], 0.0
+    monkeypatch.setattr(kept, "save", lambda: time.sleep(0.05))
+    monkeypatch.setattr(kept, "record", lambda state: None)
+    kept.keep()
+    # 20 times 0.05 s, less what has passed since
+    assert (kept.due - time.perf_counter() > 0.5) == waits
 
 
 def test_no_gpu(tmp_path: Path) -> None:
