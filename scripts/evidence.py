@@ -30,6 +30,8 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("wnrepro").setLevel(logging.INFO)
+    if options.list and options.overrides:
+        parser.error("--list shows the queue as it is: leave the KEY=VALUE out")
     if options.list:
         return guarded(lambda: _list(options.results))
     return guarded(lambda: go_on(options.device or _device(), options.results, options.overrides))

@@ -51,6 +51,19 @@ def test_it_goes_on_where_the_tables_end(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_other_runs_in_the_folder_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that cannot be read stops the queue."""
+    stranger = tmp_path / "runs" / "digits_wn" / "seed9-0123456789"
+    stranger.mkdir(parents=True)
+    (stranger / "status.json").write_text("{")
+    monkeypatch.setattr(queue, "QUEUE", [Entry("one", "cpu", (*SMALL, "seed=0"))])
+    results = tmp_path / "results"
+    assert go_on("cpu", results, [f"runs.root={tmp_path}/runs"]) == 0
+    assert len(read_tables(results)) == 1
+
+
 def test_a_sweep_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Entry("needs a GPU", "cpu", (*SMALL, "seed=0", "precision=tf32"))
     monkeypatch.setattr(queue, "QUEUE", [bad, Entry("good", "cpu", (*SMALL, "seed=1"))])
@@ -67,6 +80,9 @@ def test_the_command_lists_the_queue_and_refuses_a_typo(tmp_path: Path) -> None:
     assert listed.returncode == 0, listed.stderr
     assert "0 of 15  cuda" in listed.stdout
     assert len(listed.stdout.splitlines()) == 1 + len(queue.QUEUE)
+    refused = command("--list", "epochs=3")
+    assert refused.returncode == 2
+    assert "leave the KEY=VALUE out" in refused.stderr
     refused = command("--device", "cpu", "epochss=3")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ")

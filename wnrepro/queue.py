@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.config import as_dict
 from wnrepro.runs.collection import collect
+from wnrepro.runs.identity import run_directory
 from wnrepro.runs.tables import read_tables
 from wnrepro.sweep import expand, run_sweep
 
@@ -68,7 +70,8 @@ def go_on(device: str, results: Path, overrides: Sequence[str] = ()) -> int:
 
     overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2; one that
     changes what is computed asks for other runs than the queue's. Returns 0, or the exit code of
-    the first sweep that did not finish.
+    the first sweep that did not finish or is not whole in the tables. Other runs in runs.root are
+    left alone.
     """
     from wnrepro.train import train
 
@@ -82,10 +85,10 @@ def go_on(device: str, results: Path, overrides: Sequence[str] = ()) -> int:
             continue
         print(f"{entry.what}: {' '.join(arguments)}", flush=True)
         code = run_sweep(sweep, train, collected)
-        roots = {Path(config.runs.root) for config in sweep.configs}
-        report = collect(roots, results)
+        directories = [run_directory(as_dict(config)) for config in sweep.configs]
+        report = collect([each for each in directories if each.exists()], results)
         for problem in report.problems:
             print(f"error: {problem}", flush=True)
-        if code or report.problems:
+        if code or not all(each in report.runs for each in sweep.identities):
             return code or 1
     return 0

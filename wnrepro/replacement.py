@@ -32,6 +32,12 @@ def replace_file(path: Path, content: bytes | memoryview | str) -> None:
         sync_directory(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it, where they are not there. Raises RunError if refused."""
+    with failing_in_one_line(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def failing_in_one_line(path: Path) -> Iterator[None]:
     """Turn an OSError into a RunError that names `path` and says what is still good."""

@@ -50,7 +50,13 @@ def records(
             {"identity": identity, "arm": arm, "learning_rate": rate, "seed": seed}
             | {"epochs": epochs, "status": run.status, "test_error_percent": run.test}
             | {"time_per_epoch_sec": run.epoch_time, "device": "cuda", "cpu": "Xeon"}
-            | {"gpu": run.gpu, "threads": 1.0, "commit": "0123456789abcdef", "dirty": False}
+            | {
+                "gpu": run.gpu,
+                "threads": 1.0,
+                "torch": "2.15.0",
+                "commit": "0123456789abcdef",
+                "dirty": False,
+            }
             | {"setting": setting_identity(config)}
         )
         done = epochs if run.status == "done" else 3
@@ -63,7 +69,17 @@ def records(
             for layer in ("conv1", "dense")
             for e, norm in ((1, run.norms[0]), (done, run.norms[1]))
         ]
-    columns = ["identity", "arm", "learning_rate", "seed", "epochs", "status", "setting", "commit"]
+    columns = [
+        "identity",
+        "arm",
+        "learning_rate",
+        "seed",
+        "epochs",
+        "status",
+        "setting",
+        "torch",
+        "commit",
+    ]
     columns += ["test_error_percent", "time_per_epoch_sec", "device", "cpu", "gpu", "threads"]
     return Records(
         pd.DataFrame(rows, columns=[*columns, "dirty"]).set_index("identity"),

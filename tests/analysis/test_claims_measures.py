@@ -70,6 +70,7 @@ def rates(good: Mapping[str, tuple[float, float]], seeds: int = 3, **beyond) -> 
 def test_a_wider_range_of_learning_rates(beyond):
     wider = rates({"plain": (1e-3, 0.01), "wn": (1e-4, 0.1)}, **beyond)
     row = verdict("5", wider)
+    assert "with another factor than 1.5, in decades: 1.1: +" in row.because
     assert row.verdict == "reproduced"
     assert row.ours.startswith("+2.0")
     assert (

@@ -13,6 +13,8 @@ import pytest
 from example import configs, run, write
 
 from wnrepro.analysis import publication
+from wnrepro.analysis.publication import gallery
+from wnrepro.analysis.records import load
 from wnrepro.analysis.registry import FIGURES, TABLES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_figures.py"
@@ -125,3 +127,18 @@ def test_the_gallery_shows_each_figure_light_and_dark(complete_records) -> None:
         assert f'srcset="{figure.name}-dark.svg"' in page
         assert f'<img src="{figure.name}.png"' in page
         assert figure.caption(complete_records) in page
+
+
+def test_a_folder_that_cannot_be_made(
+    tmp_path: Path, command, capsys: pytest.CaptureFixture
+) -> None:
+    folder = write(tmp_path / "results", [run(c) for c in configs("digits_arms")[:3]])
+    (folder / "figures").write_text("a file")
+    assert command("digits_arms_errors", "--results", folder) == 1
+    assert capsys.readouterr().err.startswith(f"error: cannot write {folder / 'figures'}")
+
+
+def test_the_committed_pages_are_those_of_the_committed_records() -> None:
+    results = Path("results")
+    records = load(results)
+    assert (results / "figures" / "README.md").read_text() == gallery(records)

@@ -166,6 +166,8 @@ def test_bad_arguments_are_refused():
         ZCA.fit(images).apply(_correlated(10, (1, 3, 3)))
     with pytest.raises(ValueError, match="4 values"):
         ZCA.fit(images).invert(images.flatten())
+    with pytest.raises(ValueError, match=r"float type, not torch\.uint8"):
+        ZCA.fit(images).apply(images.to(torch.uint8))
 
 
 def test_real_cifar10_images_equal_the_authors_procedure(data_root: Path):
@@ -199,3 +201,12 @@ def test_all_of_cifar10_and_again_from_the_cache(
     assert 0.9 < first.train.images.std() < 1
     assert first.train.images.mean(0).abs().max() < 1e-4
     assert first.evaluation.images.std() > first.train.images.std()
+
+
+def test_autocast_and_gradients_change_nothing():
+    pixels = torch.randint(0, 256, (50, 1, 4, 4), dtype=torch.uint8)
+    expected = ZCA.fit(pixels, scale=128)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ZCA.fit(pixels, scale=128).matrix, expected.matrix)
+    images = (pixels / 128).requires_grad_()
+    assert torch.equal(expected.apply(images), expected.apply(images.detach()))

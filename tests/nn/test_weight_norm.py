@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parametrizations
 
 from wnrepro.nn.weight_norm import norm, split, weight_norm
@@ -334,3 +335,16 @@ def test_compiles_as_one_graph():
     compiled = torch.compile(weight_norm, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(v, g), weight_norm(v, g))
     torch.testing.assert_close(compiled(v, draw(2), (-1,)), weight_norm(v, draw(2), -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_what_is_no_real_floating_point_is_refused(dtype: torch.dtype):
+    v = torch.ones(3, 2).to(dtype)
+    with pytest.raises(TypeError, match="real floating-point"):
+        weight_norm(v, torch.ones(3).to(dtype))
+
+
+def test_it_can_be_traced():
+    v, g = draw(3, 2).float(), draw(3).float()
+    traced = make_fx(lambda v, g: weight_norm(v, g))(v, g)
+    torch.testing.assert_close(traced(v + 1, g), weight_norm(v + 1, g))

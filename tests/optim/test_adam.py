@@ -141,3 +141,16 @@ def test_a_training_step_of_the_convolutional_network_has_the_kernel() -> None:
             g.transpose(0, 1).contiguous().transpose(0, 1) if g.ndim == 4 else g for g in gradients
         ]
         assert not _have_kernel(params, odd, states)
+
+
+def test_a_step_can_be_compiled() -> None:
+    ends = []
+    for compiled in (False, True):
+        p = torch.nn.Parameter(torch.linspace(-1, 1, 5))
+        optimizer = Adam([p], lr=0.1)
+        step = torch.compile(optimizer.step, backend="aot_eager") if compiled else optimizer.step
+        for k in range(3):
+            p.grad = torch.linspace(-1, 2, 5) * (k + 1)
+            step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)

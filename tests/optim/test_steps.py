@@ -212,6 +212,12 @@ def test_sparse_gradients_are_refused(optimiser: type[ForeachOptimizer]) -> None
     p.grad = torch.ones(3).to_sparse()
     with pytest.raises(RuntimeError, match=f"{optimiser.__name__} takes dense gradients only"):
         optimiser([p]).step()
+    optimizer = optimiser([p])
+    p.grad = torch.ones(3)
+    optimizer.step()
+    p.grad = torch.ones(3).to_sparse()
+    with pytest.raises(RuntimeError, match=f"{optimiser.__name__} takes dense gradients only"):
+        optimizer.step()
 
 
 @each_optimiser
@@ -228,3 +234,5 @@ def test_values_out_of_range_are_refused(optimiser: type[ForeachOptimizer]) -> N
         for value in values if key in taken else ():
             with pytest.raises(ValueError, match="must"):
                 optimiser(params, **{key: value})
+            with pytest.raises(ValueError, match="must"):
+                optimiser([{"params": params, key: value}])

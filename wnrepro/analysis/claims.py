@@ -16,7 +16,7 @@ from wnrepro.analysis.claims_mechanisms import mechanism_rows
 from wnrepro.analysis.claims_paper import CLAIMS
 from wnrepro.analysis.claims_row import Row, as_csv, from_csv
 from wnrepro.analysis.records import Records
-from wnrepro.replacement import replace_file
+from wnrepro.replacement import make_folder, replace_file
 
 MARKDOWN = Path("claims.md")
 TABLE = Path("tables/claims.csv")
@@ -32,7 +32,7 @@ def write(results: Path, records: Records) -> list[Path]:
     rows += mechanism_rows(results)
     written = {results / MARKDOWN: as_markdown(rows), results / TABLE: as_csv(rows)}
     for path, text in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         replace_file(path, text)
     return list(written)
 

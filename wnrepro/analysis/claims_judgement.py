@@ -81,8 +81,9 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     )
     where = {"reproduced": "lies within", "not reproduced": "lies outside"}
     because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
-    note = f" ({worst.note})" if worst.note else ""
-    return Measured(evidence, n, worst, interval, outcome, because + note)
+    notes = "; ".join(filter(None, (worst.note, worst.otherwise)))
+    because += f" ({notes})" if notes else ""
+    return Measured(evidence, n, worst, interval, outcome, because)
 
 
 def _outside(interval: Interval | None, region: Region) -> bool:

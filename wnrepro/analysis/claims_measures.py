@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from wnrepro.analysis.records import Records, finals
+from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals
 from wnrepro.arms import ARMS
 from wnrepro.mechanisms.loss_range import good_range
 from wnrepro.statistics import PAIRED, Interval, T, t_interval
 
 GOOD_RATE = 1.5
 """A learning rate is good if the test error is at most so many times that of the arm's best."""
+OTHER_GOOD_RATES = (1.1, 1.2, 1.3, 2.0, 3.0)
+"""Shown beside it, for the outcome depends on it."""
 LOWEST_ERROR_PERCENT = 0.01
 """One image of 10,000: stands for an error of 0 where a logarithm is taken."""
 
@@ -34,6 +36,7 @@ class Sample:
     paired: each value compares two arms at one seed. ratio: the values are logarithms of ratios.
     at_least, at_most: some of the values are only lower (upper) bounds.
     hindrance: why no verdict may rest on the values; empty if nothing hinders. note: what to know.
+    otherwise: what would come out under other settings of the measure.
     against: the arm that is compared with. runs: identities of the runs behind the values.
     """
 
@@ -46,6 +49,7 @@ class Sample:
     at_most: bool = False
     hindrance: str = ""
     note: str = ""
+    otherwise: str = ""
 
     def interval(self) -> Interval | None:
         """Mean over seeds with a 95 % t interval, for ratios of the logarithm; None for no values.
@@ -93,11 +97,12 @@ def late_difference(arm: str, other: str) -> Measure:
 def time_ratio(arm: str, other: str) -> Measure:
     """Median time of a training epoch (without evaluation), `arm` over `other`, by seed.
 
-    Only pairs of runs on one kind of machine with one number of threads are compared.
+    Only pairs of runs of one commit and one torch, on one kind of machine with one number of
+    threads, are compared.
     """
 
     def measure(records: Records) -> Sample:
-        by_machine = records.runs.groupby(["device", "cpu", "gpu", "threads"], dropna=False)
+        by_machine = records.runs.groupby(list(COMPARABLE_TIMES), dropna=False)
         samples = [
             _compared(records.of(runs.index), arm, other, _log_epoch_time) for _, runs in by_machine
         ]
@@ -188,6 +193,7 @@ def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
     range is the unbroken one around the best; its ends are read off between rates on a straight
     line in log-log; a rate at which training diverged is outside. Where it goes on to the end of
     what was tried its width is a lower bound. Seeds count for which both arms have all `rates`.
+    Beside it stands what comes out with `OTHER_GOOD_RATES` for `GOOD_RATE`.
     """
 
     def measure(records: Records) -> Sample:
@@ -200,22 +206,20 @@ def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
         whole = sorted(rates)
         pairs = [pair for pair in pairs if all(list(own["learning_rate"]) == whole for own in pair)]
         trained = [pair for pair in pairs if all((own["status"] == "done").any() for own in pair)]
-        ranges = [tuple(_good_range(own) for own in pair) for pair in trained]
-        cut = [sum(pair[k].cut for pair in ranges) for k in (0, 1)]
+        found, cut = _range_difference(trained, GOOD_RATE)
         notes = [
             f"the range of {ARMS[each].label} reaches the end of what was tried in {count} seeds"
             for each, count in zip((arm, other), cut, strict=True)
             if count
         ]
+        otherwise = ", ".join(_with_factor(trained, factor) for factor in OTHER_GOOD_RATES)
         failed = len(pairs) - len(trained)
-        return Sample(
-            tuple(ours.decades - theirs.decades for ours, theirs in ranges),
-            tuple(identity for pair in trained for own in pair for identity in own.index),
-            paired=True,
-            at_least=cut[0] > 0,
-            at_most=cut[1] > 0,
+        return replace(
+            found,
+            runs=tuple(identity for pair in trained for own in pair for identity in own.index),
             hindrance=f"an arm diverged at every rate in {failed} seeds" if failed else "",
             note="; ".join(notes),
+            otherwise=f"with another factor than {GOOD_RATE:g}, in decades: {otherwise}",
         )
 
     return measure
@@ -286,10 +290,32 @@ def _reached(records: Records, runs: pd.DataFrame, error_percent: float) -> BySe
     return {int(s): float(e) for s, e in zip(runs["seed"], first, strict=True)}
 
 
-def _good_range(runs: pd.DataFrame):
+Pair = tuple[pd.DataFrame, ...]
+"""The runs of two arms at one seed, each by rising learning rate."""
+
+
+def _range_difference(pairs: Sequence[Pair], factor: float) -> tuple[Sample, list[int]]:
+    """Width of the first arm's range minus the second's; in how many seeds each is cut off."""
+    ranges = [tuple(_good_range(own, factor) for own in pair) for pair in pairs]
+    cut = [sum(pair[k].cut for pair in ranges) for k in (0, 1)]
+    values = tuple(ours.decades - theirs.decades for ours, theirs in ranges)
+    return Sample(values, paired=True, at_least=cut[0] > 0, at_most=cut[1] > 0), cut
+
+
+def _with_factor(pairs: Sequence[Pair], factor: float) -> str:
+    interval = _range_difference(pairs, factor)[0].interval()
+    if interval is None:
+        return f"{factor:g}: none"
+    text = f"{interval.estimate:+.2f}"
+    if interval.n > 1:
+        text += f" [{interval.low:+.2f}, {interval.high:+.2f}]".replace("inf", "∞")
+    return f"{factor:g}: {text}".replace("-", "−")
+
+
+def _good_range(runs: pd.DataFrame, factor: float):
     errors = runs["test_error_percent"].where(runs["status"] == "done", math.inf)
     errors = errors.clip(lower=LOWEST_ERROR_PERCENT)
-    return good_range(list(runs["learning_rate"]), list(errors), GOOD_RATE)
+    return good_range(list(runs["learning_rate"]), list(errors), factor)
 
 
 def _rank_correlation(a: pd.Series, b: pd.Series) -> float:

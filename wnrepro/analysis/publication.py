@@ -15,7 +15,7 @@ from wnrepro.analysis.records import Records
 from wnrepro.analysis.registry import FIGURES, TABLES, Figure, Item, Tabulation
 from wnrepro.drawing import lay_out, save
 from wnrepro.errors import RunError, did_you_mean
-from wnrepro.replacement import replace_file
+from wnrepro.replacement import make_folder, replace_file
 
 FIGURES_FOLDER, TABLES_FOLDER = "figures", "tables"
 _FORMS = ("png", "svg", "pdf")
@@ -66,7 +66,7 @@ def publish(item: Item, records: Records, paper: Paper, results: Path) -> list[P
         for path in paths:
             path.unlink(missing_ok=True)
         return []
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    make_folder(paths[0].parent)
     match item:
         case Figure():
             draw = partial(_final, item, records, paper)

@@ -23,6 +23,8 @@ _TEXT = frozenset(
     ("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status")
 ) | {"config", "dirty", "layer", "device", "cpu", "gpu", "torch", "commit", "date"}
 """Columns that are no numbers. A version such as 2.10 is none either."""
+COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
+"""Columns in which runs must agree for their times to be compared."""
 _WHOLE = ("seed", "epochs", "epochs_done", "width", "batch_size", "held_out", "epoch")
 
 

@@ -99,7 +99,8 @@ _SECONDS = (
 _EPOCHS = (
     "The first epoch whose training error is at most the level, as recorded; mean over seeds with "
     f"its {T}, given only where every seed got there. Time per epoch: ratio of medians, paired by "
-    "seed on equal hardware, with its t interval."
+    "seed on equal hardware, with its t interval; where the machine was shared with other work "
+    "(results/README.md) it is no measure of the arms."
 )
 _MEAN = f"In brackets the {T}"
 _RATES_DIFFER = (

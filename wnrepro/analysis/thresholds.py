@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wnrepro.analysis.records import Records
+from wnrepro.analysis.records import COMPARABLE_TIMES, Records
 from wnrepro.statistics import Interval, t_interval
 
 LEVELS_PERCENT = (5.0, 3.0, 1.0)
@@ -69,10 +69,10 @@ def in_paper(figure1: pd.DataFrame, arm: str, percent: float) -> int | None:
 def relative_times(records: Records, arm: str, to: str = "plain") -> dict[int, float]:
     """Seed → time per training epoch (median, without evaluation) of `arm` over that of `to`.
 
-    Only pairs of runs of one seed on the same hardware with the same number of threads and the
-    same torch; on a machine that is shared with other work the ratio is theirs too.
+    Only pairs of runs of one seed, one commit and one torch, on the same hardware with the same
+    number of threads; on a machine that is shared with other work the ratio is theirs too.
     """
-    machine = ["seed", "device", "cpu", "gpu", "threads", "torch"]
+    machine = ["seed", *COMPARABLE_TIMES]
     ours, theirs = (
         records.runs[records.runs["arm"] == each].fillna({"gpu": ""}) for each in (arm, to)
     )

@@ -13,7 +13,7 @@ from wnrepro.benchmarks import GROUPS
 from wnrepro.benchmarks.row import Row, quartiles
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.mechanisms.tables import as_csv
-from wnrepro.replacement import replace_file
+from wnrepro.replacement import make_folder, replace_file
 from wnrepro.runs.manifest import write_manifest
 
 Record = dict[str, str]
@@ -77,7 +77,7 @@ def write(path: Path, new: Mapping[str, Sequence[Record]], smoke: bool) -> list[
         for group in GROUPS
         for record in new.get(group, [each for each in old if each["group"] == group])
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     replace_file(path.with_suffix(".csv"), as_csv(everything))
     replace_file(path.with_suffix(".md"), _markdown(path.name, everything, smoke))
     return everything

@@ -68,7 +68,8 @@ class ZCA:
             raise ValueError(f"ZCA needs epsilon > 0, got {epsilon}")
         if not scale > 0:
             raise ValueError(f"ZCA needs scale > 0, got {scale}")
-        with torch.no_grad(), _threads(FIT_THREADS):
+        # Autocast would round the products.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False), _threads(FIT_THREADS):
             flat = images.detach().flatten(1)
             mean, sigma = _moments_of_pixels(flat) if flat.dtype == torch.uint8 else _moments(flat)
             values, vectors = torch.linalg.eigh(sigma / scale**2)
@@ -78,21 +79,24 @@ class ZCA:
             # The product is symmetric up to rounding; this makes it so to the last bit.
             return cls((mean - offset) / scale, (matrix + matrix.T) / 2)
 
+    @torch.no_grad()
     def apply(self, images: Tensor) -> Tensor:
         """Whiten ``images`` (N, …): same shape, type and device; computed in float64.
 
         Raises:
-            ValueError: an image has not D values.
+            ValueError: an image has not D values, or they are of no float type: what was fitted on
+                pixels takes them scaled.
         """
         self._check(images)
         matrix, mean = self.matrix.to(images.device), self.mean.to(images.device)
         return _blockwise(images, lambda block: (block - mean) @ matrix)
 
+    @torch.no_grad()
     def invert(self, whitened: Tensor) -> Tensor:
         """The images that `apply` turned into ``whitened`` (N, …): same shape, type and device.
 
         Raises:
-            ValueError: an image has not D values.
+            ValueError: an image has not D values, or they are of no float type.
         """
         self._check(whitened)
         inverse = torch.linalg.inv(self.matrix).to(whitened.device)
@@ -100,6 +104,8 @@ class ZCA:
         return _blockwise(whitened, lambda block: block @ inverse + mean)
 
     def _check(self, images: Tensor) -> None:
+        if not images.is_floating_point():
+            raise ValueError(f"this ZCA takes scaled images of a float type, not {images.dtype}")
         if images.shape[1:].numel() != len(self.mean) or images.ndim < 2:
             raise ValueError(
                 f"this ZCA takes images of {len(self.mean)} values, got shape {tuple(images.shape)}"

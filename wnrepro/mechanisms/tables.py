@@ -13,7 +13,7 @@ import pandas as pd
 from wnrepro.errors import RunError
 from wnrepro.mechanisms.experiment import Data, Experiment, Row
 from wnrepro.mechanisms.pieces import Piece
-from wnrepro.replacement import replace_file
+from wnrepro.replacement import make_folder, replace_file
 
 PROVENANCE_FILE = "provenance.json"
 
@@ -31,7 +31,7 @@ def collect(experiment: Experiment, pieces: Sequence[Piece], results: Path) -> N
             if table != name and not table.startswith(f"{name}_"):
                 raise ValueError(f"a table of {name} cannot be called {table}")
             tables.setdefault(table, []).extend(rows)
-    results.mkdir(parents=True, exist_ok=True)
+    make_folder(results)
     for stale in set(_files(name, results)) - {results / f"{table}.csv" for table in tables}:
         stale.unlink()
     for table, rows in tables.items():

@@ -26,7 +26,9 @@ def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
 
     Args:
         v: direction, of any shape. A slice of norm 0 counts as one of norm 1: its weight is 0
-            and its gradients stay finite, ∇_g = 0 and ∇_v = g ∇_w.
+            and its gradients stay finite, ∇_g = 0 and ∇_v = g ∇_w. So does one whose squares
+            are all too small for the dtype (entries near 1e-23 in float32), and where they are too
+            large (1e19) w is 0: `split` makes a v that is neither.
         g: length. Either as many axes as v with the summed ones of size 1, or the kept axes
             alone in the order they have in v: `(out,)` for `dim=0`, `()` for `dim=None`.
         dim: the axis or axes that are *kept*, as in torch: an int, a tuple of ints, or None for
@@ -37,7 +39,8 @@ def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
         summed in float32.
 
     Raises:
-        TypeError: dim is neither an int, a sequence of ints nor None.
+        TypeError: dim is neither an int, a sequence of ints nor None, or v is not of a real
+            floating-point type.
         IndexError: dim names an axis that v does not have.
         ValueError: dim names an axis twice, or g has neither of the two shapes.
     """
@@ -136,6 +139,8 @@ def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     torch.linalg.vector_norm is one pass over v where this is two, but its second derivative at 0
     is NaN.
     """
+    if not v.is_floating_point():
+        raise TypeError(f"v must be of a real floating-point type, not {v.dtype}")
     narrow = v.dtype in _HALF
     wide = v.float() if narrow else v
     if not axes:  # to torch an empty tuple means every axis
@@ -231,6 +236,7 @@ def _is_eager() -> bool:
         torch.compiler.is_compiling()
         or forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
         or torch.jit.is_tracing()
     )
 

@@ -27,6 +27,9 @@ class Adam(ForeachOptimizer):
     least 0 (in units of the squared gradient). t counts steps from 1; parameters whose gradient
     is None are left alone and their t does not advance. Raises ValueError for values outside
     these ranges and RuntimeError for a sparse gradient.
+
+    In float32 the stored s is right to 6e-8 of the larger of s and ε, which is all that a step
+    needs of it. In float16 ε = 1e-8 is 0 and a gradient of 0 gives NaN: keep parameters in float32.
     """
 
     state_names = ("m", "s")
@@ -50,7 +53,7 @@ class Adam(ForeachOptimizer):
     ) -> None:
         (m, s), (beta1, beta2), lr = state, group["betas"], group["lr"]
         inside = group["eps"] * (1 - beta2**t)
-        if beta2 > 0 and _have_kernel(params, gradients, m):
+        if beta2 > 0 and not torch.compiler.is_compiling() and _have_kernel(params, gradients, m):
             # torch's fused kernel has its ε outside the root. Given ε = 0, and s + ε(1 − β2ᵗ) for
             # s, it divides by √((s + ε(1 − β2ᵗ))/(1 − β2ᵗ)) = √(ŝ + ε).
             torch._foreach_add_(s, inside / beta2)

@@ -31,6 +31,11 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
         _check(settings)
         super().__init__(params, settings)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's, with the settings checked; the constructor's groups come through here too."""
+        _check({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
     @torch.no_grad()
     def step(  # pyright: ignore[reportIncompatibleMethodOverride]  # torch declares overloads
         self, closure: Callable[[], Tensor] | None = None
@@ -46,7 +51,9 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
             for p in group["params"]:
                 gradient = p.grad
                 if gradient is not None:
-                    state = self.state[p] or self._start(p, gradient)
+                    if gradient.is_sparse:
+                        raise RuntimeError(f"{type(self).__name__} takes dense gradients only")
+                    state = self.state[p] or self._start(p)
                     state["step"] += 1
                     tensors = p, gradient, *[state[name] for name in self.state_names]
                     by_step.setdefault(state["step"], []).append(tensors)
@@ -54,10 +61,8 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
                 self._update(group, t, *map(list, zip(*rows, strict=True)))
         return loss
 
-    def _start(self, p: Tensor, gradient: Tensor) -> dict[str, Any]:
+    def _start(self, p: Tensor) -> dict[str, Any]:
         """Make the state of `p`, which has had no update."""
-        if gradient.is_sparse:
-            raise RuntimeError(f"{type(self).__name__} takes dense gradients only")
         state = self.state[p]
         state["step"] = 0
         for name in self.state_names:

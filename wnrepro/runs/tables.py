@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wnrepro.errors import RunError
-from wnrepro.replacement import replace_file
+from wnrepro.replacement import make_folder, replace_file
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import Row, value_of
 
@@ -155,7 +155,7 @@ def write_tables(results: Path, runs: Mapping[str, CollectedRun]) -> None:
         RunError: a file cannot be written.
     """
     ordered = sorted(runs.values(), key=_order)
-    results.mkdir(parents=True, exist_ok=True)
+    make_folder(results)
     # runs.csv last: what the others have beyond it, as after a crash, counts for nothing.
     _write_table(results / LAYERS_FILE, LAYERS_COLUMNS, [c for run in ordered for c in run.layers])
     _write_table(results / CURVES_FILE, CURVES_COLUMNS, [c for run in ordered for c in run.curve])
@@ -201,6 +201,8 @@ def _read_table(path: Path) -> Iterator[Cells]:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         columns = next(lines)
         for cells in lines:
+            if len(cells) != len(columns):
+                raise ValueError(f"line {lines.line_num} has not {len(columns)} cells")
             yield {k: v for k, v in zip(columns, cells, strict=True) if v}
     except (OSError, EOFError, zlib.error, ValueError, StopIteration, csv.Error) as error:
         raise RunError(
