@@ -235,9 +235,9 @@ def test_an_upload_that_breaks_off_goes_on(
     python: Callable[..., subprocess.Popen[str]],
     upload: Callable[..., Any],
 ) -> None:
-    server.delay_sec = 0.1
     code = f"{CODE}\nupload.AT_ONCE = 2\nsys.exit(main([]))"
     for count, number in ((1, signal.SIGINT), (3, signal.SIGKILL)):
+        server.holds_after = count
         process = python("-c", code, **server.variables)
         deadline = time.monotonic() + 60
         while len(server.finished()) < count:
@@ -249,7 +249,7 @@ def test_an_upload_that_breaks_off_goes_on(
         if number == signal.SIGINT:
             assert process.returncode == 130
             assert stderr == "stopped: repeat the command, and it goes on\n"
-    server.delay_sec = 0.0
+    server.holds_after = None
     finished = len(server.finished())
     assert finished < len(runs)
     code, stdout, stderr = upload(**server.variables)

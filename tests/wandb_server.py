@@ -26,12 +26,13 @@ class Server:
 
     stranger: whether it does not know the user's key. By the runs' ids: those that it refuses to
     make, those whose rows it does not take (`deaf`), and what it was told of each: rows, config
-    and names (`described`), summary, exit code.
+    and names (`described`), summary, exit code. holds_after: once so many runs have finished it
+    takes no more rows and does not answer.
     """
 
     broken: bool = False
     stranger: bool = False
-    delay_sec: float = 0.0
+    holds_after: int | None = None
     refused: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -121,7 +122,6 @@ def serving() -> Iterator[Server]:
             answer: dict[str, Any] = {}
             status = 500 if served.broken else 200
             served.requests += 1
-            time.sleep(served.delay_sec)
             if self.command == "PUT":
                 served.uploaded.append(self.path)
             elif self.path == "/graphql":
@@ -134,6 +134,12 @@ def serving() -> Iterator[Server]:
                     answer = {"data": served.graphql(asked["query"], variables, host)}
             elif not served.broken and self.path.endswith("/file_stream"):
                 name = self.path.split("/")[-2]
+                held = served.holds_after
+                if held is not None and len(served.finished()) >= held:
+                    while served.holds_after == held:
+                        time.sleep(0.01)
+                    self.close_connection = True  # nobody waits for it any more
+                    return
                 if name in served.deaf:
                     status = 500
                 else:
