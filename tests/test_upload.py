@@ -29,7 +29,8 @@ from wnrepro.train import train
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 CODE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background
 from scripts.upload import main
 from wnrepro.tracking import upload
 upload.RETRIES, upload.REQUEST_TIMEOUT_SEC = 1, 3.0
