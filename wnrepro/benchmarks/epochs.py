@@ -21,9 +21,10 @@ def engine(setting: Setting) -> Iterator[Row]:
     network, mlp = cifar(setting), mnist(setting)
     with threads(None if setting.gpu else mlp.threads):
         yield from _rows(setting, mlp, setting.pick(None, 250), setting.pick(None, 50), 9)
-    few = setting.on_gpu_or_cpu(None, 3_000)
+    # On a CPU many short epochs: what else the machine does passes within seconds.
+    few, repeats = setting.on_gpu_or_cpu((None, 7), (1_000, 25))
     n = setting.pick(few, 3 * network.batch_size)
-    yield from _rows(setting, network, n, None if n is None else n // 5, 7)
+    yield from _rows(setting, network, n, None if n is None else n // 5, repeats)
 
 
 def _rows(

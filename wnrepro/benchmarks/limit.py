@@ -25,9 +25,10 @@ class Product:
     text: str
 
 
-def product(setting: Setting) -> Product:
+def product(setting: Setting, dtype: torch.dtype | None = None) -> Product:
+    """Of matrices of `dtype`; None for the one that a run computes in on this device."""
     size = setting.pick(setting.on_gpu_or_cpu(8192, 2048), 128)
-    dtype = setting.on_gpu_or_cpu(torch.bfloat16, torch.float32)
+    dtype = dtype or setting.on_gpu_or_cpu(torch.bfloat16, torch.float32)
     a, b = (torch.randn(size, size, device=setting.device, dtype=dtype) for _ in range(2))
     text = f"a product of {size}×{size} in {str(dtype).removeprefix('torch.')}"
     return Product(lambda: a @ b, 2 * size**3, text)

@@ -1,7 +1,8 @@
 """bf16 against float32, and channels-last against contiguous: steps of the CIFAR-10 network.
 
 A step as in `steps`, of the wn arm, eager on a CPU. What bf16 gains depends on the processor's
-instructions (the note says which torch uses).
+instructions (the note says which torch uses) and is limited by what it does for a matrix product,
+which the last row shows.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch.testing import assert_close
 
+from wnrepro.benchmarks.limit import product
 from wnrepro.benchmarks.row import Goal, Row
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.benchmarks.tasks import CPU_WIDTH, bare_step, cifar
@@ -22,6 +24,11 @@ CPU_GOAL = Goal(1.8, at_least=True)
 def precision(setting: Setting) -> Iterator[Row]:
     for width in setting.pick(setting.on_gpu_or_cpu((96,), (96, CPU_WIDTH)), (4,)):
         yield from _rows(setting, width)
+    half, full = (product(setting, dtype) for dtype in (torch.bfloat16, torch.float32))
+    series = compare(setting, half.run, full.run)
+    a, b = ([half.flops / 1e9 / seconds for seconds in each] for each in series)
+    name = "bf16 ÷ float32, product of two matrices"
+    yield Row(name, "GFLOP/s", a, b, note=f"{half.text} and in float32")
 
 
 def _rows(setting: Setting, width: int) -> Iterator[Row]:

@@ -52,7 +52,7 @@ CLASSES = (
 
 
 def profile(setting: Setting) -> Iterator[Row]:
-    task = cifar(setting)
+    task = cifar(setting, 96)
     dataset = task.dataset(setting, task.batch_size, 1)
     images, labels = dataset.train.images, dataset.train.labels
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if setting.gpu else [])]
