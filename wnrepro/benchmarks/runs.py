@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wnrepro.benchmarks.memory import environment
@@ -19,16 +20,16 @@ TABLE_1 = "table 1: five arms × 3 seeds, from a cold start"
 
 SWEEP = "digits_arms"
 
+MANY = ["+exp=mnist_wn", "epochs=2"]
+"""A small run, of which there are many."""
+
 HYDRA = (
     "from wnrepro.command_line import hydra_main\n"
     "from wnrepro.train import train\n"
     "hydra_main(lambda config: 0 * train(config).epoch)\n"
 )
 
-LAUNCHERS = {
-    "local": ["-m", "wnrepro.train", "--multirun"],
-    "basic": ["-c", HYDRA, "--multirun", "hydra/launcher=basic"],
-}
+TRAIN = ["-m", "wnrepro.train"]
 
 
 def run(setting: Setting) -> Iterator[Row]:
@@ -55,40 +56,54 @@ def run(setting: Setting) -> Iterator[Row]:
 
 
 def sweep(setting: Setting) -> Iterator[Row]:
-    """Runs per minute of a sweep of 25 small runs, from the command to the last record.
+    """Small runs per minute, from the command to the last record, each trained in a new folder.
 
-    Ours: `hydra/launcher=local`, one process per core. The usual way: Hydra's own launcher, one
-    run after another in one process. Each trains the same runs from nothing in a folder of its own.
+    Many: 2 epochs of the MNIST MLP, by the local launcher, which on a GPU is told to train as many
+    at a time as there are cores, against a command for each run, one after the other. Then a sweep
+    of 25 digits runs, against Hydra's own launcher: one after another in one process.
     """
-    many = "many small runs on one GPU ÷ one process per run"
-    note = "not measured yet" if setting.gpu else NEEDS_GPU
-    yield Row(many, "runs/hour", goal=Goal(10, at_least=True), note=note)
+    many = [*TRAIN, *MANY, f"device={setting.device.type}"]
+    share = f"hydra.launcher.runs_per_gpu={setting.workers}"
+    seeds = [f"seed={seed}" for seed in range(4 * setting.workers)]
+    side_by_side = [*many, "--multirun", share, f"seed={','.join(s[5:] for s in seeds)}"]
+    alone = [[*many, seed] for seed in seeds[:3]]
+    goal = Goal(10, at_least=True)
+    name = "many small runs on one GPU, local launcher ÷ one command per run"
+    if not setting.gpu:
+        yield Row(name, "runs/min", goal=goal, note=NEEDS_GPU)
+        name, goal = name.replace("one GPU", "a CPU"), None
+    yield _rates(setting, name, ([side_by_side], len(seeds)), (alone, len(alone)), goal)
+    digits = ["--multirun", f"+sweep={SWEEP}"]
+    local, basic = [*TRAIN, *digits], ["-c", HYDRA, *digits, "hydra/launcher=basic"]
     name = f"runs of {SWEEP}, local launcher ÷ Hydra's own"
+    yield _rates(setting, name, ([local], 25), ([basic], 25), None)
+
+
+Commands = tuple[Sequence[Sequence[str]], int]
+"""Arguments to Python, one command after the other, and how many runs they train in all."""
+
+
+def _rates(setting: Setting, name: str, ours: Commands, usual: Commands, goal: Goal | None) -> Row:
     if setting.smoke:
-        yield Row(name, "runs/min", note="not part of the smoke version")
-        return
-    rates: dict[str, list[float]] = {launcher: [] for launcher in LAUNCHERS}
-    for _ in range(3):
-        for launcher, command in LAUNCHERS.items():
-            rates[launcher].append(_runs_per_minute(command, setting))
-    yield Row(name, "runs/min", rates["local"], rates["basic"], note=f"{cores()} cores")
+        return Row(name, "runs/min", goal=goal, note="not part of the smoke version")
+    rates = [(_runs_per_minute(*ours), _runs_per_minute(*usual)) for _ in range(3)]
+    mine, others = zip(*rates, strict=True)
+    return Row(name, "runs/min", mine, others, goal, f"{cores()} cores")
 
 
-def _runs_per_minute(command: list[str], setting: Setting) -> float:
+def _runs_per_minute(commands: Sequence[Sequence[str]], count: int) -> float:
     with tempfile.TemporaryDirectory() as root:
-        overrides = [f"+sweep={SWEEP}", "tracker=none", f"runs.root={root}/runs"]
-
-        def whole() -> None:
+        start = time.perf_counter()
+        for command in commands:
             subprocess.run(
-                [sys.executable, *command, *overrides],
+                [sys.executable, *command, "tracker=none", f"runs.root={root}/runs"],
                 check=True,
                 capture_output=True,
                 env=environment(),
             )
-
-        seconds = once(whole, setting.device)()
+        seconds = time.perf_counter() - start
         done = [
             path for path in Path(root).glob("runs/*/*/status.json") if '"done"' in path.read_text()
         ]
-    assert len(done) == 25, f"only {len(done)} of 25 runs are done"
-    return 60 * len(done) / seconds
+    assert len(done) == count, f"only {len(done)} of {count} runs are done"
+    return 60 * count / seconds
