@@ -24,7 +24,7 @@ SWEEPS = {
     "fashion_mnist_arms": 25,
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
-    "cifar_small": 15,
+    "cifar_small": 25,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
 INIT_OF = {arm: "data_dependent" if ARMS[arm].takes_init else "none" for arm in PAPER_ARMS}
@@ -178,7 +178,7 @@ def test_cifar_lr_selection_does_not_see_the_test_set() -> None:
 
 
 def test_cifar_small() -> None:
-    assert grid("cifar_small", "norm.name", "seed") == product(PAPER_ARMS, range(3))
+    assert grid("cifar_small", "norm.name", "seed") == product(PAPER_ARMS, range(5))
     keys = ("data.name", "model.width", "epochs", "data.held_out", "data.whiten")
     assert set(grid("cifar_small", *keys)) == {("cifar10", 24, 10, 0, True)}
     assert set(grid("cifar_small", "norm.name", "optim.lr")) == set(
