@@ -1,10 +1,14 @@
-"""The fast path of `weight_norm` against the formula it stands for, and when it is taken."""
+"""The fast paths of `weight_norm` against the formula they stand for, and when they are taken."""
 
+import gc
 import importlib
+import weakref
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from wnrepro.nn import WeightNormConv2d, WeightNormLinear, weight_norm
 
@@ -12,6 +16,14 @@ module = importlib.import_module("wnrepro.nn.weight_norm")  # the function has t
 # Torch's own, the first time forward-mode AD is used in a process.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 SHAPES = [(7, 5), (3, 1), (1, 9), (4, 3, 2), (6, 5, 3, 3), (6, 5, 1, 1), (4, 3, 2, 3, 2)]
+
+
+@pytest.fixture(params=["by the kernel", "_Fused"], autouse=True)
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a CPU takes, and what a GPU does, which a CPU takes where a norm is 0."""
+    if request.param == "_Fused":
+        monkeypatch.setattr(module, "_by_kernel", lambda v, g: None)
+    return request.param
 
 
 def formula(v: Tensor, g: Tensor) -> Tensor:
@@ -32,8 +44,11 @@ def layouts(t: Tensor) -> list[Tensor]:
     return [t, t.flip(0).flip(0).transpose(0, 1).contiguous().transpose(0, 1), *others]
 
 
-def taken(w: Tensor) -> bool:
-    return type(w.grad_fn).__name__.startswith("_Fused")
+def taken(w: Tensor, names: tuple[str, ...] = ("_Fused", "WeightNorm")) -> bool:
+    """Whether w comes from one of the two: by its node, or the one before a view."""
+    assert w.grad_fn is not None
+    nodes = [w.grad_fn, *(node for node, _ in w.grad_fn.next_functions if node)]
+    return any(type(node).__name__.startswith(names) for node in nodes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -59,10 +74,11 @@ def test_value_and_gradients_in_every_layout(shape, dtype):
             torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
-def test_taken_for_the_weights_of_layers():
-    assert taken(WeightNormLinear(5, 3).weight)
-    assert taken(WeightNormConv2d(5, 3, 3).weight)
-    assert taken(WeightNormConv2d(5, 3, 3).to(memory_format=torch.channels_last).weight)
+def test_taken_for_the_weights_of_layers(path: str):
+    names = ("_Fused",) if path == "_Fused" else ("WeightNorm",)
+    assert taken(WeightNormLinear(5, 3).weight, names)
+    assert taken(WeightNormConv2d(5, 3, 3).weight, names)
+    assert taken(WeightNormConv2d(5, 3, 3).to(memory_format=torch.channels_last).weight, names)
 
 
 @pytest.mark.parametrize(
@@ -99,20 +115,64 @@ def test_second_derivatives_through_the_fused_forward_pass():
     torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-10)
 
 
-def test_batched_gradients_and_duals_through_the_fused_forward_pass():
-    v, g = draw((3, 4)).requires_grad_(), draw((3,), 1).requires_grad_()
+LAYOUTS = {
+    "plain": lambda v, g: (v, g),
+    "channels last": lambda v, g: (v.to(memory_format=torch.channels_last), g),
+    "g by unit": lambda v, g: (v, g.flatten()),
+    "g with gaps": lambda v, g: (v, torch.stack([g, g], -1)[..., 0]),
+    "a zero row": lambda v, g: (v.index_fill(0, torch.tensor([1]), 0), g),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("learns", [(True, True), (True, False), (False, True)])
+def test_one_graph_gives_every_derivative_in_any_order(layout: str, learns: tuple[bool, bool]):
+    """Also where a transformation begins only after w was computed."""
+    v, g = LAYOUTS[layout](draw((4, 3, 2, 2)), draw((4, 1, 1, 1), 1))
+    v, g = v.requires_grad_(learns[0]), g.requires_grad_(learns[1])
+    inputs = [each for each in (v, g) if each.requires_grad]
+    upstream = draw((3, *v.shape), 2)
+    column = g.view(4, 1, 1, 1)
+    length = v.square().sum((1, 2, 3), True)
+    expected_w = column * v / length.masked_fill(length == 0, 1).sqrt()
     w = weight_norm(v, g)
-    assert taken(w)
-    upstream = draw((5, 3, 4), 2)
-    batched = torch.autograd.grad(w, (v, g), upstream, is_grads_batched=True, retain_graph=True)
-    for k in range(5):
-        single = torch.autograd.grad(w, (v, g), upstream[k], retain_graph=True)
-        torch.testing.assert_close(tuple(each[k] for each in batched), single)
-    with torch.autograd.forward_ad.dual_level():
-        dual = torch.autograd.forward_ad.make_dual(upstream[0], upstream[1])
-        grads = torch.autograd.grad(w, (v, g), dual, retain_graph=True)
-        tangents = tuple(torch.autograd.forward_ad.unpack_dual(each).tangent for each in grads)
-    torch.testing.assert_close(tangents, torch.autograd.grad(w, (v, g), upstream[1]))
+
+    def gradients(w: Tensor, grad_w: Tensor, **options: Any) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(w, inputs, grad_w, retain_graph=True, **options)
+
+    def second(w: Tensor) -> tuple[Tensor, ...]:
+        with_graph = gradients(w, upstream[0], create_graph=True)
+        total = torch.stack([each.sin().sum() for each in (*with_graph, *inputs)]).sum()
+        return torch.autograd.grad(
+            total, inputs, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+
+    expected = gradients(expected_w, upstream[0])
+    for _ in range(2):
+        torch.testing.assert_close(gradients(w, upstream[0]), expected)
+        torch.testing.assert_close(second(w), second(expected_w))
+        batched = gradients(w, upstream, is_grads_batched=True)
+        for k in range(3):
+            one = tuple(each[k] for each in batched)
+            torch.testing.assert_close(one, gradients(expected_w, upstream[k]))
+        with forward_ad.dual_level():
+            dual = gradients(w, forward_ad.make_dual(upstream[0], upstream[1]))
+            tangents = tuple(forward_ad.unpack_dual(each).tangent for each in dual)
+        torch.testing.assert_close(tangents, gradients(expected_w, upstream[1]))
+
+
+def test_a_weight_that_is_dropped_keeps_nothing():
+    v = draw((4, 3)).requires_grad_()
+    direction = v * 1
+    kept = weakref.ref(direction)
+    w = weight_norm(direction, draw((4,), 1))
+    gc.disable()  # what is in a cycle would stay until the collector comes
+    try:
+        torch.autograd.grad(w.sum(), v, create_graph=True)
+        del w, direction
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("row", [[0.0, 0.0], [1e-200, 0.0]])

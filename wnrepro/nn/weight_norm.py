@@ -45,8 +45,8 @@ def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
         ValueError: dim names an axis twice, or g has neither of the two shapes.
     """
     shape = tuple(v.shape)
-    if dim == 0 and shape and g.shape == shape[:1]:  # nothing to work out
-        return scale_to_norm(v, g, tuple(range(1, len(shape))))
+    if dim == 0 and shape and g.shape in (shape[:1], shape[:1] + (1,) * (len(shape) - 1)):
+        return scale_to_norm(v, g, tuple(range(1, len(shape))))  # nothing to work out
     kept = kept_axes(len(shape), dim)
     short = tuple([shape[axis] for axis in kept])
     long = tuple([size if axis in kept else 1 for axis, size in enumerate(shape)])
@@ -114,7 +114,8 @@ def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
     g has size 1 on them, or, where units lie along axis 0, the shape (out,).
     """
     if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and _is_eager():
-        return _Fused.apply(v, g)
+        w = _by_kernel(v, g) if v.is_cpu else None
+        return _Fused.apply(v, g) if w is None else w
     length, _ = _norm_or_one(v, axes)
     w = v * (_as_column(g, v.ndim) / length)
     return w if w.dtype == v.dtype else w.to(v.dtype)
@@ -157,11 +158,58 @@ def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return length, zero
 
 
-class _Fused(torch.autograd.Function):
-    """`scale_to_norm` with one unit per entry of axis 0, by torch's fused kernels; g: any shape.
+def _by_kernel(v: Tensor, g: Tensor) -> Tensor | None:
+    """`scale_to_norm` with one unit per entry of axis 0, on a CPU; None where a ‖v‖ is 0 or NaN.
 
-    Theirs is what is fast; ours are the derivatives that theirs do not have, of second order and
-    at ‖v‖ = 0. Both ways of computing the gradient are eq. 3.
+    Torch's kernel, and its derivative too, by a node in C++: one of Python's costs as much as the
+    kernels do for the weight of a small layer.
+    """
+    rows = _rows(v)
+    column = _as_column(g, v.ndim).contiguous()
+    w, length = torch._weight_norm_interface(rows, column, 0)
+    if not length.detach().min().item() > 0:
+        return None
+    node = w.grad_fn
+    if node is not None:
+        hooks = _Hooks(rows, column)
+        node.register_prehook(hooks.before)
+        node.register_hook(hooks.after)
+    return w if rows is v else w.movedim(-1, 1)
+
+
+class _Hooks:
+    """Around torch's derivative of its kernel: ours instead, where theirs is wrong or missing.
+
+    Its second derivative is wrong: it takes ‖v‖ for a constant. Transformations do not know it.
+    """
+
+    def __init__(self, rows: Tensor, column: Tensor) -> None:
+        self.rows, self.column = rows, column
+        self.grad_w: Tensor | None = None
+
+    def before(self, upstream: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """Take the gradient of w away from theirs, if ours is wanted."""
+        self.grad_w = None
+        if not torch.is_grad_enabled() and _is_eager():
+            return None
+        self.grad_w = upstream[0]
+        return torch.zeros_like(self.rows), *upstream[1:]
+
+    def after(
+        self, gradients: Sequence[Tensor | None], upstream: Sequence[Tensor]
+    ) -> tuple[Tensor | None, ...] | None:
+        if self.grad_w is None:
+            return None
+        ours, self.grad_w = _gradients(self.rows, self.column, self.grad_w), None
+        return tuple(a if b is not None else None for a, b in zip(ours, gradients, strict=True))
+
+
+class _Fused(torch.autograd.Function):
+    """`scale_to_norm` with one unit per entry of axis 0, any ‖v‖, any device; g: any shape.
+
+    A GPU's kernel multiplies by 1/‖v‖, which for g = ‖v‖ is not exactly 1; and looking for a 0
+    would wait for the GPU. Backwards torch's kernel serves again. Both ways of computing the
+    gradient are eq. 3.
     """
 
     @staticmethod
@@ -169,18 +217,10 @@ class _Fused(torch.autograd.Function):
         ctx: Any, v: Tensor, g: Tensor
     ) -> Tensor:
         rows = _rows(v)
+        length = _norm_of_rows(rows)
+        length = length.masked_fill(length == 0, 1)
         # Its shape is changed in here, where that is no step of its own backwards.
-        column = g.reshape(-1, *(1,) * (v.ndim - 1)).contiguous()
-        if v.is_cpu:
-            w, length = torch._weight_norm_interface(rows, column, 0)
-            zero = not length.min().item() > 0
-        else:
-            # A GPU's kernel multiplies by 1/‖v‖, which for g = ‖v‖ is not exactly 1; and looking
-            # for a 0 would wait for the GPU.
-            w, length, zero = rows, _norm_of_rows(rows), True
-        if zero:
-            length = length.masked_fill(length == 0, 1)
-            w = rows * (column / length)
+        w = rows * (_as_column(g, v.ndim) / length)
         ctx.save_for_backward(v, g, length)
         return w if rows is v else w.movedim(-1, 1)
 
@@ -193,7 +233,7 @@ class _Fused(torch.autograd.Function):
             return _gradients(v, g, grad_w)
         rows = _rows(v)
         upstream = (grad_w if rows is v else grad_w.movedim(1, -1)).contiguous()
-        column = g.reshape(length.shape).contiguous()
+        column = _as_column(g, v.ndim).contiguous()
         grad_v, grad_g = _BACKWARD(upstream, rows, column, length, 0)
         return (grad_v if rows is v else grad_v.movedim(-1, 1)), grad_g.view(g.shape)
 
