@@ -62,6 +62,14 @@ def test_blocks_and_panels_do_not_show(count: int, monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(pieces.apply(images), whole.apply(images), rtol=0, atol=1e-12)
 
 
+@pytest.fixture(params=["with its instructions", "without"])
+def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One as it is, and one that has none for products of 8 bits."""
+    if request.param == "without":
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+
+
+@pytest.mark.usefixtures("processor")
 @pytest.mark.parametrize("count", [1, 30, 100, 101])
 def test_pixels_are_summed_exactly(count: int, monkeypatch: pytest.MonkeyPatch):
     """Against integers of any size, in blocks and panels; half of the pixels are 0 or 255."""
@@ -79,6 +87,7 @@ def test_pixels_are_summed_exactly(count: int, monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(sigma.numpy(), exact.astype(float))
 
 
+@pytest.mark.usefixtures("processor")
 def test_a_whole_block_of_the_largest_pixels_is_summed_exactly():
     pixels = torch.zeros(zca.PIXEL_BLOCK + 3, 2, dtype=torch.uint8)
     pixels[-1] = 255
