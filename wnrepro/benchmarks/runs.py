@@ -64,9 +64,9 @@ def sweep(setting: Setting) -> Iterator[Row]:
     """
     many = [*TRAIN, *MANY, f"device={setting.device.type}"]
     share = f"hydra.launcher.runs_per_gpu={setting.workers}"
-    seeds = [f"seed={seed}" for seed in range(4 * setting.workers)]
-    side_by_side = [*many, "--multirun", share, f"seed={','.join(s[5:] for s in seeds)}"]
-    alone = [[*many, seed] for seed in seeds[:3]]
+    seeds = range(4 * setting.workers)
+    side_by_side = [*many, "--multirun", share, f"seed={','.join(map(str, seeds))}"]
+    alone = [[*many, f"seed={seed}"] for seed in seeds[:3]]
     goal = Goal(10, at_least=True)
     name = "many small runs on one GPU, local launcher ÷ one command per run"
     if not setting.gpu:
