@@ -193,7 +193,7 @@ EVIDENCE: dict[str, Evidence] = {
             "cifar_small",
             "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs; not table 1",
             [_cifar(arm, model__width=24, epochs=10) for arm in PAPER_ARMS],
-            3,
+            5,
         ),
         # Is it the arm or its learning rate? All but plain's runs are those of cifar_small.
         _evidence(
@@ -201,7 +201,7 @@ EVIDENCE: dict[str, Evidence] = {
             "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs, one learning rate, 0.003; "
             "not table 1",
             [_cifar(arm, model__width=24, epochs=10, optim__lr=0.003) for arm in PAPER_ARMS],
-            3,
+            5,
             overrides=("+sweep=cifar_small", "optim.lr=0.003"),
         ),
         _evidence(
