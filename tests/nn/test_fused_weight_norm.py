@@ -3,6 +3,7 @@
 import gc
 import importlib
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -159,6 +160,21 @@ def test_one_graph_gives_every_derivative_in_any_order(layout: str, learns: tupl
             dual = gradients(w, forward_ad.make_dual(upstream[0], upstream[1]))
             tangents = tuple(forward_ad.unpack_dual(each).tangent for each in dual)
         torch.testing.assert_close(tangents, gradients(expected_w, upstream[1]))
+
+
+def test_several_threads_take_second_derivatives_of_one_graph():
+    v, g = draw((64, 512)).requires_grad_(), (draw((64,), 1).abs() + 0.5).requires_grad_()
+    w = weight_norm(v, g)
+    upstream = [draw((64, 512), seed).requires_grad_() for seed in range(8)]
+
+    def first(each: Tensor) -> Tensor:
+        return torch.autograd.grad(w, v, each, retain_graph=True, create_graph=True)[0]
+
+    alone = [first(each).detach() for each in upstream]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            for its, theirs in zip(pool.map(first, upstream), alone, strict=True):
+                assert torch.equal(its, theirs)
 
 
 def test_a_weight_that_is_dropped_keeps_nothing():

@@ -5,6 +5,7 @@ Source: Salimans & Kingma, *Weight Normalization* (NIPS 2016), section 2.
 
 import operator
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -185,22 +186,24 @@ class _Hooks:
 
     def __init__(self, rows: Tensor, column: Tensor) -> None:
         self.rows, self.column = rows, column
-        self.grad_w: Tensor | None = None
+        # by thread, since several may take derivatives of one graph at once
+        self.upstream: dict[int, Tensor] = {}
 
     def before(self, upstream: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Take the gradient of w away from theirs, if ours is wanted."""
-        self.grad_w = None
         if not torch.is_grad_enabled() and _is_eager():
+            self.upstream.pop(get_ident(), None)  # of a backward pass that failed
             return None
-        self.grad_w = upstream[0]
+        self.upstream[get_ident()] = upstream[0]
         return torch.zeros_like(self.rows), *upstream[1:]
 
     def after(
         self, gradients: Sequence[Tensor | None], upstream: Sequence[Tensor]
     ) -> tuple[Tensor | None, ...] | None:
-        if self.grad_w is None:
+        grad_w = self.upstream.pop(get_ident(), None)
+        if grad_w is None:
             return None
-        ours, self.grad_w = _gradients(self.rows, self.column, self.grad_w), None
+        ours = _gradients(self.rows, self.column, grad_w)
         return tuple(a if b is not None else None for a, b in zip(ours, gradients, strict=True))
 
 
