@@ -5,11 +5,12 @@
 
 What is claimed and what would confirm it stands in `claims_paper`, what is measured in
 `claims_measures`, how a verdict follows in `claims_judgement`; the verdicts of the mechanism
-experiments are read (`claims_mechanisms`).
+experiments and what was timed are read (`claims_mechanisms`, `claims_benchmarks`).
 """
 
 from pathlib import Path
 
+from wnrepro.analysis.claims_benchmarks import benchmark_rows
 from wnrepro.analysis.claims_judgement import judge
 from wnrepro.analysis.claims_markdown import as_markdown
 from wnrepro.analysis.claims_mechanisms import mechanism_rows
@@ -26,9 +27,12 @@ def write(results: Path, records: Records) -> list[Path]:
     """Write both files in the folder `results`; returns their paths. Equal tables, equal bytes.
 
     Raises:
-        RunError: the mechanism experiments' verdicts cannot be read, or a file not be written.
+        RunError: the mechanism experiments' verdicts or the benchmarks cannot be read, or a file
+            not be written.
     """
-    rows = [row for claim in CLAIMS for row in judge(claim, records)]
+    rows = [
+        row for claim in CLAIMS for row in (*judge(claim, records), *benchmark_rows(claim, results))
+    ]
     rows += mechanism_rows(results)
     written = {results / MARKDOWN: as_markdown(rows), results / TABLE: as_csv(rows)}
     for path, text in written.items():

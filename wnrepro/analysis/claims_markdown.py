@@ -17,9 +17,9 @@ lies in the region, **not reproduced** if the whole interval lies outside, **inc
 otherwise, and always with fewer than 3 seeds. So that two arms are *equal* is confirmed only by an
 interval within a margin, and that one is *lower* has a least difference that counts. A verdict on
 CIFAR-10 rests on runs of the paper's whole protocol alone; *nearest evidence* is the same number
-from something smaller, for which the criterion was not made, and gives no verdict. Intervals are
-over seeds, with the one test set that there is, and not widened for the number of claims: of
-twenty, one may be wrong by chance.
+from something smaller, for which the criterion was not made, or from the benchmark, and gives no
+verdict. Intervals are over seeds, with the one test set that there is, and not widened for the
+number of claims: of twenty, one may be wrong by chance.
 
 A run that diverged is never left out in silence: what it counts as is said in
 `wnrepro/analysis/claims_measures.py`. `plain` is here what the paper's text says; the released
@@ -85,8 +85,9 @@ def _evidence(row: Row) -> str:
     if row.n == "0":
         return ""
     note = f" {row.because}." if row.role == NEAREST and row.because else ""
+    n = f"{row.n} seeds" if row.n.isdigit() else row.n
     return (
-        f"{row.judged_on}: {row.ours} ({row.interval}; n = {row.n} seeds; "
+        f"{row.judged_on}: {row.ours} ({row.interval}; n = {n}; "
         f"{row.hardware}; commit {row.commit}).{note}"
     )
 

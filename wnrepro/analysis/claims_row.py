@@ -14,6 +14,7 @@ class Row:
 
     role: VERDICT, one per claim; NEAREST, the same number from another experiment, which gives no
     verdict; MECHANISM, one per experiment of the mechanism page; FINDING, one of its numbers.
+    n: of seeds, or with another word after it.
     """
 
     role: str
