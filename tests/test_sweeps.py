@@ -18,8 +18,8 @@ SWEEPS = {
     "digits_arms": 25,
     "mnist_arms": 25,
     "mnist_init_ablation": 50,
-    "mnist_lr_robustness": 195,
-    "mnist_optimizers": 45,
+    "mnist_lr_robustness": 325,
+    "mnist_optimizers": 75,
     "mnist_optimizers_lr": 165,
     "fashion_mnist_arms": 25,
     "cifar_table1": 15,
@@ -124,10 +124,10 @@ def test_lr_robustness() -> None:
     ratios = [b / a for a, b in itertools.pairwise(rates)]
     assert all(3 * (1 - 1e-9) <= ratio <= 10 / 3 * (1 + 1e-9) for ratio in ratios), "even steps"
     assert grid("mnist_lr_robustness", "norm.name", "optim.lr", "seed") == product(
-        PAPER_ARMS, rates, range(3)
+        PAPER_ARMS, rates, range(5)
     )
     assert set(grid("mnist_lr_robustness", "norm.name", "init.name")) == set(INIT_OF.items())
-    assert len(identities("mnist_lr_robustness") & identities("mnist_arms")) == 15
+    assert len(identities("mnist_lr_robustness") & identities("mnist_arms")) == 25
 
 
 OPTIMISERS = ["momentum", "averaged_momentum", "adadelta", "adam", "adamax"]
@@ -148,7 +148,7 @@ def test_optimizers_lr_does_not_see_the_test_set() -> None:
 
 def test_optimizers_have_each_the_rate_that_was_chosen_for_the_arm() -> None:
     assert grid("mnist_optimizers", "optim.name", "norm.name", "seed") == product(
-        OPTIMISERS, OPTIMISER_ARMS, range(3)
+        OPTIMISERS, OPTIMISER_ARMS, range(5)
     )
     keys = ("data.name", "epochs", "data.held_out")
     assert set(grid("mnist_optimizers", *keys)) == {("mnist", 20, 0)}
@@ -157,7 +157,7 @@ def test_optimizers_have_each_the_rate_that_was_chosen_for_the_arm() -> None:
     inside = sorted(set(grid("mnist_optimizers_lr", "optim.lr")))[1:-1]
     assert {(lr,) for _, _, lr in chosen} <= set(inside), "a best rate at the edge is not the best"
     assert {lr for name, arm, lr in chosen if (name, arm) == ("averaged_momentum", "bn")} == {3}
-    assert len(identities("mnist_optimizers") & identities("mnist_lr_robustness")) == 9
+    assert len(identities("mnist_optimizers") & identities("mnist_lr_robustness")) == 15
 
 
 def test_cifar_table1_is_the_papers_protocol() -> None:

@@ -45,15 +45,15 @@ def test_nothing_is_said_of_what_is_as_it_should_be(complete_records: Records) -
 
 
 def test_n_is_that_of_each_setting(tmp_path: Path) -> None:
-    """Three seeds at one learning rate and one at another are not three seeds."""
+    """Five seeds at one learning rate and one at another are not five seeds."""
     wn = [c for c in configs("mnist_lr_robustness") if c["norm"]["name"] == "wn"]
-    found = load(write(tmp_path / "results", [run(c) for c in wn[:4]]))
-    assert captions.seeds(found.runs) == "n = 1 to 3 seeds"
-    assert captions.seeds(found.runs[found.runs["learning_rate"] == 1e-5]) == "n = 3 seeds"
+    found = load(write(tmp_path / "results", [run(c) for c in wn[:6]]))
+    assert captions.seeds(found.runs) == "n = 1 to 5 seeds"
+    assert captions.seeds(found.runs[found.runs["learning_rate"] == 1e-5]) == "n = 5 seeds"
     one = found.runs[found.runs["learning_rate"] == 3e-5]
     assert captions.seeds(one) == captions.seeds_by_arm(one) == "n = 1 seed"
 
 
 def test_many_that_diverged_are_counted_by_arm(complete_records: Records) -> None:
     runs = select(complete_records, "mnist_lr_robustness").runs
-    assert captions.divergence(runs) == "13 of 195 runs diverged (6 of plain, 7 of wn)."
+    assert captions.divergence(runs) == "21 of 325 runs diverged (10 of plain, 11 of wn)."

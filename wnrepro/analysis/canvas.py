@@ -79,14 +79,14 @@ def log_norms(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
     _set_ticks(axes, low, high, ticks(low, high))
 
 
-def log_rates(axes: Axes, rates: Iterable[float]) -> None:
-    """A logarithmic axis of learning rates, with all of them inside."""
+def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
+    """A logarithmic axis of learning rates, with all of them inside and `most` ticks."""
     known = sorted(set(rates)) or [1.0]
     low, high = known[0] / 2, known[-1] * 2
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     decades = [d for d in range(-12, 7) if low <= 10.0**d <= high]
-    shown = [10.0**d for d in decades[:: -(-len(decades) // 5)]] if len(decades) > 1 else known
+    shown = [10.0**d for d in decades[:: -(-len(decades) // most)]] if len(decades) > 1 else known
     axes.xaxis.set_major_locator(FixedLocator(shown))
     if len(decades) <= 1:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

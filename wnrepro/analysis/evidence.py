@@ -237,7 +237,7 @@ EVIDENCE: dict[str, Evidence] = {
             "mnist_lr_robustness",
             "MNIST, MLP 2 × 256, 13 learning rates",
             [_mlp("mnist", arm, optim__lr=rate) for arm in PAPER_ARMS for rate in MNIST_RATES],
-            3,
+            5,
             more_seeds=False,
         ),
         _evidence(
@@ -248,7 +248,7 @@ EVIDENCE: dict[str, Evidence] = {
                 for optimiser, rates in OPTIMISER_RATES.items()
                 for arm, rate in rates.items()
             ],
-            3,
+            5,
             more_seeds=False,
         ),
     )

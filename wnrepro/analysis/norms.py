@@ -59,7 +59,7 @@ def _panels(records: Records, norms: pd.DataFrame, title: str, against: str) -> 
             whole_numbers(axes, 4)
             axes.set_xlabel("epoch")
         else:
-            log_rates(axes, own["learning_rate"])
+            log_rates(axes, own["learning_rate"], 3)
             axes.set_xlabel("learning rate")
         if axes is panels[0]:
             axes.set_ylabel("mean ‖v‖ over units")
