@@ -8,7 +8,7 @@ import pytest
 from claims_example import BY_ID, table1
 
 from wnrepro.analysis import claims
-from wnrepro.analysis.claims_benchmarks import benchmark_rows
+from wnrepro.analysis.claims_benchmarks import benchmark_rows, read
 from wnrepro.analysis.claims_paper import CLAIMS
 from wnrepro.analysis.claims_row import NEAREST
 from wnrepro.errors import RunError
@@ -53,16 +53,17 @@ def test_a_time_stands_beside_the_claim_and_gives_no_verdict(tmp_path: Path):
 
 
 def test_other_claims_and_other_rows_have_none(tmp_path: Path):
-    folder = results(tmp_path)
-    assert not list(benchmark_rows(BY_ID["2a"], folder))
-    assert not list(benchmark_rows(BY_ID["2c"], folder))
-    assert not list(benchmark_rows(BY_ID["2b"], tmp_path / "nowhere"))
+    timed = read(results(tmp_path))
+    assert not list(benchmark_rows(BY_ID["2a"], timed))
+    assert not list(benchmark_rows(BY_ID["2c"], timed))
+    assert not list(benchmark_rows(BY_ID["2b"], read(tmp_path / "nowhere")))
 
 
 @pytest.mark.parametrize("claim", TIMED, ids=lambda claim: claim.id)
 def test_the_rows_are_those_of_the_benchmark(claim):
-    assert [row.n for row in benchmark_rows(claim, RESULTS)]
-    assert not list(benchmark_rows(replace(claim, benchmark="step of nothing"), RESULTS))
+    timed = read(RESULTS)
+    assert [row.n for row in benchmark_rows(claim, timed)]
+    assert not list(benchmark_rows(replace(claim, benchmark="step of nothing"), timed))
 
 
 @pytest.mark.parametrize("damage", [b"", b"row,ratio\n\xff", b"another,table\n1,2\n"])
@@ -70,10 +71,10 @@ def test_a_damaged_table_is_refused_in_one_line(tmp_path: Path, damage: bytes):
     folder = results(tmp_path)
     (folder / "benchmarks" / "cpu.csv").write_bytes(damage)
     with pytest.raises(RunError, match=r"cpu\.csv .*version control") as caught:
-        list(benchmark_rows(BY_ID["2b"], folder))
+        read(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_a_number_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(RunError, match="version control"):
-        list(benchmark_rows(BY_ID["2b"], results(tmp_path, ratio_q1="fast")))
+        read(results(tmp_path, ratio_q1="fast"))

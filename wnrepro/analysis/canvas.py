@@ -80,7 +80,7 @@ def log_norms(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
 
 
 def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
-    """A logarithmic axis of learning rates, with all of them inside and `most` ticks."""
+    """A logarithmic axis of learning rates, with all of them inside, and at most so many ticks."""
     known = sorted(set(rates)) or [1.0]
     low, high = known[0] / 2, known[-1] * 2
     axes.set_xscale("log")

@@ -10,6 +10,7 @@ experiments and what was timed are read (`claims_mechanisms`, `claims_benchmarks
 
 from pathlib import Path
 
+from wnrepro.analysis import claims_benchmarks
 from wnrepro.analysis.claims_benchmarks import benchmark_rows
 from wnrepro.analysis.claims_judgement import judge
 from wnrepro.analysis.claims_markdown import as_markdown
@@ -30,8 +31,9 @@ def write(results: Path, records: Records) -> list[Path]:
         RunError: the mechanism experiments' verdicts or the benchmarks cannot be read, or a file
             not be written.
     """
+    timed = claims_benchmarks.read(results)
     rows = [
-        row for claim in CLAIMS for row in (*judge(claim, records), *benchmark_rows(claim, results))
+        row for claim in CLAIMS for row in (*judge(claim, records), *benchmark_rows(claim, timed))
     ]
     rows += mechanism_rows(results)
     written = {results / MARKDOWN: as_markdown(rows), results / TABLE: as_csv(rows)}

@@ -120,14 +120,8 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
 def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: str) -> Row:
     runs = records.runs.loc[list(found.sample.runs)] if found.n else records.runs.iloc[:0]
     made = runs.to_dict("records")
-    return Row(
+    return claim.row(
         role,
-        claim.id,
-        claim.words,
-        source=claim.source,
-        paper=claim.paper,
-        quantity=claim.quantity,
-        criterion=claim.region.text(),
         judged_on=EVIDENCE[found.evidence].title,
         ours=_number(found, claim),
         interval=_name(found.interval),

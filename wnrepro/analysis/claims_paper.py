@@ -12,6 +12,7 @@ results/paper/ (about ±0.03 percentage points), measured by the same rule as ou
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from wnrepro.analysis.claims_measures import (
     Measure,
@@ -24,6 +25,7 @@ from wnrepro.analysis.claims_measures import (
     rate_range,
     time_ratio,
 )
+from wnrepro.analysis.claims_row import Row
 from wnrepro.analysis.evidence import MNIST_RATES
 
 FULL = ("cifar_table1", "cifar_table1_bf16")
@@ -82,6 +84,19 @@ class Claim:
     judged_by: tuple[str, ...] = FULL
     nearest: tuple[str, ...] = SMALL
     benchmark: str = ""
+
+    def row(self, role: str, **found: Any) -> Row:
+        """A line of the table of claims about this one, with what was found."""
+        return Row(
+            role,
+            self.id,
+            self.words,
+            source=self.source,
+            paper=self.paper,
+            quantity=self.quantity,
+            criterion=self.region.text(),
+            **found,
+        )
 
 
 def _epochs(id_: str, ours: str, other: str, percent: float, below: float, **texts: str) -> Claim:
