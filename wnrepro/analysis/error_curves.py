@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from wnrepro.analysis.averages import Average, over_seeds
 from wnrepro.analysis.canvas import End, canvas, log_errors, name_lines, whole_numbers
@@ -103,9 +103,13 @@ def draw_arms(
 
 def _set_x(axes: Axes, averages: Sequence[Average], against: str) -> None:
     whole_numbers(axes)
-    axes.set_xlabel("epoch" if against == "epoch" else "training time (s)")
+    axes.set_xlabel("epoch")
+    if against != TIME:
+        return
+    axes.set_xlabel("training time (s)")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     longest = max((average.x.max(initial=0) for average in averages), default=0)
-    if against == TIME and longest > _SHOWN_IN_HOURS_SEC:
+    if longest > _SHOWN_IN_HOURS_SEC:
         axes.set_xlabel("training time (h)")
         axes.xaxis.set_major_locator(MultipleLocator(3600 * math.ceil(longest / 3600 / 6)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 3600:g}"))
