@@ -101,7 +101,7 @@ class OptimConfig:
 @dataclass
 class ScheduleConfig:
     name: str = MISSING
-    """half_time: constant, then linear to 0; the paper's."""
+    """half_time: constant, then linear to 0; the paper's. constant: as in its first half."""
 
 
 @dataclass
@@ -298,7 +298,7 @@ def _check(config: Config) -> None:
     _choice("model.name", model.name, ("mlp", "convpool_cnn_c"))
     _choice("norm.name", norm.name, tuple(ARMS))
     _choice("init.name", config.init.name, ("none", "data_dependent"))
-    _choice("schedule.name", config.schedule.name, ("half_time",))
+    _choice("schedule.name", config.schedule.name, ("half_time", "constant"))
     _choice("tracker.name", config.tracker.name, ("wandb", "none"))
     _choice("device", config.device, DEVICES)
     if not config.runs.root:

@@ -248,7 +248,10 @@ def _build(config: Config, device: Any) -> Any:
         **options,
     ).to(device, dtype)
     optimizer, schedule = build_optimizer(
-        params=network.parameters(), epochs=config.epochs, **as_dict(config)["optim"]
+        params=network.parameters(),
+        epochs=config.epochs,
+        constant=config.schedule.name == "constant",
+        **as_dict(config)["optim"],
     )
     compile = compiles(config, device.type)
     if compile:

@@ -20,6 +20,14 @@ def test_exact_in_the_first_and_the_last_epoch() -> None:
     assert schedule.learning_rate(199) == 0.01
 
 
+@pytest.mark.parametrize("epochs", [1, 12, 100])
+def test_constant_is_the_first_half_of_a_schedule_twice_as_long(epochs: int) -> None:
+    constant, twice = Schedule(epochs, 0.003, constant=True), Schedule(2 * epochs, 0.003)
+    for epoch in range(epochs):
+        assert constant.learning_rate(epoch) == twice.learning_rate(epoch) == 0.003
+        assert constant.beta1_at(epoch) == twice.beta1_at(epoch) == 0.9
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30])
 def test_any_number_of_epochs_starts_full_and_ends_near_nothing(epochs: int) -> None:
     schedule = Schedule(epochs, 0.5)

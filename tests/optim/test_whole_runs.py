@@ -57,6 +57,23 @@ def test_only_adams_beta1_changes_unless_told_otherwise(compose: Compose) -> Non
     assert late("optim=adamax", "optim.beta1_late=0.5") == 0.5
 
 
+@pytest.mark.parametrize("name", ["adam", "adamax", "momentum"])
+def test_a_constant_schedule_trains_the_first_half_of_the_papers(
+    name: str, compose: Compose, tmp_path: Path
+) -> None:
+    curves = []
+    for root, schedule in ("whole", "half_time"), ("first", "constant"):
+        config = compose(f"optim={name}", *SMALL, f"runs.root={tmp_path / root}")
+        config.schedule.name = schedule
+        config.epochs = 4 if schedule == "half_time" else 2
+        assert train(config).state == "done"
+        curves.append(read_rows(metrics_of(tmp_path / root)))
+    whole, first = curves
+    assert first == whole[:2]
+    assert whole[2]["learning_rate"] == whole[0]["learning_rate"]
+    assert whole[3]["learning_rate"] == whole[0]["learning_rate"] / 2
+
+
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_it_trains_and_a_run_that_was_interrupted_ends_with_the_same_bytes(
     name: str, compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

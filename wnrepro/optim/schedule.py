@@ -13,17 +13,21 @@ class Schedule:
     with β1 0.9 for epochs 0–99 and 0.5 from epoch 100 (authors' code, `lasagne/train.py`; paper,
     sec. 5.1); the last epoch has lr₀/100.
 
-    epochs: E, at least 1. lr: lr₀.
+    epochs: E, at least 1. lr: lr₀. constant: lr₀ and β1 throughout instead, so that E epochs are
+    the first E of every schedule of 2E and more.
     """
 
     epochs: int
     lr: float
     beta1: float = 0.9
     beta1_late: float = 0.5
+    constant: bool = False
 
     def learning_rate(self, epoch: int) -> float:
+        if self.constant:
+            return self.lr
         # One division of whole numbers: exactly 1/100 in epoch 199 of 200.
         return self.lr * min(2 * (self.epochs - epoch) / self.epochs, 1.0)
 
     def beta1_at(self, epoch: int) -> float:
-        return self.beta1 if 2 * epoch < self.epochs else self.beta1_late
+        return self.beta1 if self.constant or 2 * epoch < self.epochs else self.beta1_late
