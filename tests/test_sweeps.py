@@ -11,7 +11,7 @@ from wnrepro import sweep
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict
-from wnrepro.runs.identity import identity
+from wnrepro.runs.identity import differences, identity
 from wnrepro.sweep import expand
 
 SWEEPS = {
@@ -25,6 +25,7 @@ SWEEPS = {
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
     "cifar_small": 25,
+    "cifar_first_epochs": 5,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
 INIT_OF = {arm: "data_dependent" if ARMS[arm].takes_init else "none" for arm in PAPER_ARMS}
@@ -184,6 +185,14 @@ def test_cifar_small() -> None:
     assert set(grid("cifar_small", "norm.name", "optim.lr")) == set(
         grid("cifar_table1", "norm.name", "optim.lr")
     )
+
+
+def test_cifar_first_epochs_is_the_papers_protocol_but_for_its_length() -> None:
+    for first, whole in zip(
+        configs("cifar_first_epochs"), configs("cifar_table1")[::3], strict=True
+    ):
+        changed = differences(as_dict(first), as_dict(whole))
+        assert changed == [("epochs", 12, 200), ("schedule.name", "constant", "half_time")]
 
 
 def test_the_command_line_goes_before_the_file() -> None:

@@ -44,6 +44,7 @@ QUEUE = (
     _entry("learning rates, robustness", "cpu", "mnist_lr_robustness"),
     _entry("CIFAR-10, a quarter of the width, 10 epochs", "cpu", "cifar_small"),
     _entry("the same with plain at the others' learning rate", "cpu", "cifar_small_one_rate"),
+    _entry("CIFAR-10 at full width, the first 12 epochs", "cpu", "cifar_first_epochs"),
 )
 """In the order in which they are worth a machine's time."""
 

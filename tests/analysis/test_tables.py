@@ -124,6 +124,33 @@ def test_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
     assert table.rows[0][:3] == ("weight norm", "1.0", "36")
 
 
+def test_first_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
+    made = [
+        run({**config, "seed": seed}) for seed in (0, 1) for config in configs("cifar_first_epochs")
+    ]
+    made[1] = run(configs("cifar_first_epochs")[1], diverged=True)  # wn, seed 0
+    table = tables.first_epochs(
+        load(write(tmp_path / "results", made)), theirs, "cifar_first_epochs"
+    )
+    # the paper's curve of bn begins at 8 with 14.873, of wn at 11 with 14.954
+    assert [r[1] for r in table.rows if r[0] == "batch norm"] == ["8", "9", "10", "11", "12"]
+    assert [r[1] for r in table.rows if r[0] == "weight norm"] == ["11", "12"]
+    first = row(table, "batch norm", "8")
+    assert (first["paper, counting from 1"], first["from 0"], first["n"]) == ("14.87", "–", "2")
+    second = row(table, "batch norm", "9")
+    assert (second["paper, counting from 1"], second["from 0"]) == ("13.83", "14.87")
+    values = [
+        float(r["train_error_percent"])
+        for m in (made[2], made[7])  # bn
+        for r in m.curve
+        if r["epoch"] == "9"
+    ]
+    assert second["training error (%)"].startswith(f"{sum(values) / 2:.2f} [")
+    assert row(table, "weight norm", "11")["n"] == "1"
+    assert "[" not in row(table, "weight norm", "11")["training error (%)"]
+    assert len(table.values) == 5 * 12
+
+
 def test_learning_rates_count_what_diverged(complete_records: Records, theirs: Paper) -> None:
     name = "mnist_lr_robustness"
     table = tables.rates(complete_records, theirs, name, "test_error_percent")

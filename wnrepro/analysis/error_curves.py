@@ -26,9 +26,16 @@ _SHOWN_IN_HOURS_SEC = 3 * 3600
 _PAPER_DASHES = (0, (3, 1.5))
 
 
-def draw(records: Records, title: str, against: str = "epoch") -> Figure:
-    """Left the training error, right the test error, both on logarithmic axes."""
+def draw(
+    records: Records, title: str, against: str = "epoch", paper: pd.DataFrame | None = None
+) -> Figure:
+    """Left the training error, right the test error, both on logarithmic axes.
+
+    paper: its digitised training errors, drawn dashed behind ours as far as ours go.
+    """
     figure, (left, right) = canvas(title)
+    if paper is not None:
+        draw_paper(left, records, paper[paper["epoch"] <= records.curves["epoch"].max()])
     for axes, column in ((left, TRAIN), (right, TEST)):
         ends, averages = draw_arms(axes, records, column, against)
         log_errors(axes, np.concatenate([average.mean for average in averages] or [[]]))
@@ -52,17 +59,7 @@ def draw_figure1(
     """
     figure, (axes,) = canvas(title, 1, 4.0)
     if paper is not None:
-        for arm in arms_in(records.runs):
-            curve = paper[paper["arm"] == arm]
-            axes.plot(
-                curve["epoch"],
-                curve["train_error_percent"],
-                color=ARMS[arm].colour,
-                linestyle=_PAPER_DASHES,
-                linewidth=1.1,
-                alpha=0.75,
-            )
-        _explain_dashes(axes)
+        draw_paper(axes, records, paper)
     ends, averages = draw_arms(axes, records, column, against)
     cut = any((average.mean < FIGURE1_TOP_PERCENT).mean() > 0.3 for average in averages)
     axes.set_ylim(0, FIGURE1_TOP_PERCENT if cut else None)
@@ -70,6 +67,21 @@ def draw_figure1(
     _set_x(axes, averages, against)
     name_lines(axes, ends)
     return figure
+
+
+def draw_paper(axes: Axes, records: Records, paper: pd.DataFrame) -> None:
+    """The paper's curves of those arms that have runs, dashed, and which lines are whose."""
+    for arm in arms_in(records.runs):
+        curve = paper[paper["arm"] == arm]
+        axes.plot(
+            curve["epoch"],
+            curve["train_error_percent"],
+            color=ARMS[arm].colour,
+            linestyle=_PAPER_DASHES,
+            linewidth=1.1,
+            alpha=0.75,
+        )
+    _explain_dashes(axes)
 
 
 def draw_arms(

@@ -20,6 +20,8 @@ Setting = Mapping[str, Any]
 
 MNIST_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 CIFAR_RATES = (0.0003, 0.001, 0.003, 0.01)
+FIRST_EPOCHS = 12
+"""By then every curve of the paper's figure 1 has come below its upper edge."""
 OPTIMISER_RATES = {
     "momentum": {"plain": 0.03, "wn": 0.01, "bn": 0.3},
     "averaged_momentum": {"plain": 0.3, "wn": 0.1, "bn": 3},
@@ -188,6 +190,12 @@ EVIDENCE: dict[str, Evidence] = {
             ],
             1,
             ("+sweep=cifar_lr_selection",),
+        ),
+        _evidence(
+            "cifar_first_epochs",
+            f"CIFAR-10, the paper's protocol, the first {FIRST_EPOCHS} of its 200 epochs",
+            [_cifar(arm, schedule__name="constant", epochs=FIRST_EPOCHS) for arm in PAPER_ARMS],
+            1,
         ),
         _evidence(
             "cifar_small",

@@ -1,4 +1,4 @@
-"""The tables: table 1, errors, epochs to a level, learning rates, init, optimisers."""
+"""The tables: table 1, errors, epochs, learning rates, init, optimisers."""
 
 from collections.abc import Sequence
 
@@ -133,6 +133,31 @@ def epochs(records: Records, paper: Paper, name: str, beside_paper: bool = False
     for percent in LEVELS_PERCENT:
         columns += [f"epochs to {percent:g} %", *(["paper"] if beside_paper else [])]
     return Table((*columns, "time per epoch / plain's", "n"), tuple(rows), pd.DataFrame(values))
+
+
+def first_epochs(records: Records, paper: Paper, name: str) -> Table:
+    """Training error at each epoch for which figure 1 has a value, however it counts them."""
+    own = select(records, name)
+    rows, values = [], []
+    for arm in arms_in(own.runs):
+        done = own.runs.index[(own.runs["arm"] == arm) & (own.runs["status"] == "done")]
+        curves = own.curves[own.curves["identity"].isin(done)]
+        figure1 = paper.figure1[paper.figure1["arm"] == arm]
+        theirs = dict(zip(figure1["epoch"], figure1["train_error_percent"], strict=True))
+        for epoch, ours in curves.groupby("epoch")["train_error_percent"]:
+            trained = t_interval(list(ours))
+            from_1, from_0 = theirs.get(epoch), theirs.get(epoch - 1)
+            values.append(
+                {"arm": arm, "epoch": epoch, "n": trained.n}
+                | interval_values("train_error_percent", trained)
+                | {"paper_counting_from_1": from_1, "paper_counting_from_0": from_0}
+                | {"evidence": name}
+            )
+            if from_1 is not None:
+                cells = (with_interval(trained), number(from_1), number(from_0), str(trained.n))
+                rows.append((ARMS[arm].label, str(epoch), *cells))
+    columns = ("arm", "epoch", "training error (%)", "paper, counting from 1", "from 0", "n")
+    return Table(columns, tuple(rows), pd.DataFrame(values))
 
 
 def rates(records: Records, paper: Paper, name: str, column: str) -> Table:
