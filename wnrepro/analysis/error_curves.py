@@ -31,14 +31,17 @@ def draw(
 ) -> Figure:
     """Left the training error, right the test error, both on logarithmic axes.
 
-    paper: its digitised training errors, drawn dashed behind ours as far as ours go.
+    paper: its digitised training errors, drawn dashed behind ours and half as far again.
     """
     figure, (left, right) = canvas(title)
-    if paper is not None:
-        draw_paper(left, records, paper[paper["epoch"] <= records.curves["epoch"].max()])
     for axes, column in ((left, TRAIN), (right, TEST)):
+        drawn: list[np.ndarray] = []
+        if paper is not None and axes is left:
+            near = paper[paper["epoch"] <= 1.5 * records.curves["epoch"].max()]
+            drawn += draw_paper(axes, records, near)
         ends, averages = draw_arms(axes, records, column, against)
-        log_errors(axes, np.concatenate([average.mean for average in averages] or [[]]))
+        drawn += [average.mean for average in averages]
+        log_errors(axes, np.concatenate(drawn or [[]]))
         axes.set_ylabel(YLABELS[column])
         _set_x(axes, averages, against)
         if axes is right:
@@ -69,19 +72,24 @@ def draw_figure1(
     return figure
 
 
-def draw_paper(axes: Axes, records: Records, paper: pd.DataFrame) -> None:
-    """The paper's curves of those arms that have runs, dashed, and which lines are whose."""
+def draw_paper(axes: Axes, records: Records, paper: pd.DataFrame) -> list[np.ndarray]:
+    """The paper's curves of those arms that have runs, dashed, and which lines are whose.
+
+    Returns the errors drawn.
+    """
+    drawn = []
     for arm in arms_in(records.runs):
         curve = paper[paper["arm"] == arm]
+        drawn.append(curve["train_error_percent"].to_numpy(float))
         axes.plot(
-            curve["epoch"],
-            curve["train_error_percent"],
+            *(curve["epoch"], drawn[-1]),
             color=ARMS[arm].colour,
             linestyle=_PAPER_DASHES,
             linewidth=1.1,
             alpha=0.75,
         )
     _explain_dashes(axes)
+    return drawn
 
 
 def draw_arms(
