@@ -327,7 +327,7 @@ def _print_table(config: Config, status: Status) -> None:
         timing = read_rows(directory / TIMING_FILE)
         keys = ("train_time_sec", "evaluation_time_sec")
         seconds = sum(float(row[key] or 0) for row in timing for key in keys)
-        lines.append(("time", f"{seconds:.1f} s for {len(timing)} epochs"))
+        lines.append(("time", f"{seconds:.1f} s for {len(timing)} epoch{'s' * (len(timing) != 1)}"))
     lines.append(("run", str(directory)))
     if status.state == "interrupted":
         lines.append(("next", "repeat the command: it goes on from here"))

@@ -85,7 +85,7 @@ def _evidence(row: Row) -> str:
     if row.n == "0":
         return ""
     note = f" {row.because}." if row.role == NEAREST and row.because else ""
-    n = f"{row.n} seeds" if row.n.isdigit() else row.n
+    n = f"{row.n} seed{'s' * (row.n != '1')}" if row.n.isdigit() else row.n
     return (
         f"{row.judged_on}: {row.ours} ({row.interval}; n = {n}; "
         f"{row.hardware}; commit {row.commit}).{note}"

@@ -261,6 +261,7 @@ CLAIMS: tuple[Claim, ...] = (
         quantity="‖v‖ after the last epoch over ‖v‖ after the first, in the layer that grew least",
         measures=(norm_growth("wn"),),
         region=Region(1, INFINITY, TIMES),
+        nearest=("cifar_first_epochs", *SMALL),
     ),
     Claim(
         id="6b",
