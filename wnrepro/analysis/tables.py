@@ -136,7 +136,10 @@ def epochs(records: Records, paper: Paper, name: str, beside_paper: bool = False
 
 
 def first_epochs(records: Records, paper: Paper, name: str) -> Table:
-    """Training error at each epoch for which figure 1 has a value, however it counts them."""
+    """Training error beside figure 1's, which may count its epochs from 1 or from 0.
+
+    A row in words for each epoch that figure 1 has, counted from 1; a row of values for every one.
+    """
     own = select(records, name)
     rows, values = [], []
     for arm in arms_in(own.runs):
