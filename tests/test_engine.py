@@ -2,11 +2,13 @@
 
 import copy
 import math
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wnrepro.arms import ARMS
@@ -150,6 +152,39 @@ def test_interrupted_and_resumed_is_the_same_as_undisturbed(arm: str, steps: int
     second.load_state_dict(state)
     metrics += list(second.epochs())
     assert record(metrics) == undisturbed
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_time_of_an_interrupted_epoch_is_that_of_all_its_steps(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that only steps move: each of an epoch's three takes 2 s, and a save 0.5 s."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    train_step = Training._train_step
+
+    def two_seconds(self: Training, images: Tensor, labels: Tensor) -> None:
+        train_step(self, images, labels)
+        clock.now += 2
+
+    monkeypatch.setattr(Training, "_train_step", two_seconds)
+    saved: list[dict[str, Any]] = []
+
+    def after_step() -> None:
+        if (engine.epoch, engine.step) == (1, steps):
+            saved.append(copy.deepcopy(engine.state_dict()))
+            clock.now += 0.5
+
+    engine = training(epochs=3)
+    times = [(m.train_time_sec, m.samples_per_sec) for m in engine.epochs(after_step)]
+    assert times == [(6, 150 / 6), (6.5, 150 / 6.5), (6, 150 / 6)]
+    clock.now += 1000
+    resumed = training(epochs=3)
+    resumed.load_state_dict(saved[0])
+    assert resumed.state_dict()["train_time_sec"] == 2 * steps
+    clock.now += 1000
+    times = [(m.train_time_sec, m.samples_per_sec) for m in resumed.epochs()]
+    assert times == [(6, 150 / 6)] * 2
 
 
 def test_between_steps_the_caller_is_asked_but_not_after_the_last() -> None:

@@ -180,6 +180,33 @@ def test_sigkill_at_any_moment_loses_nothing(tmp_path: Path, long_undisturbed: b
     assert status(only_run(tmp_path))["state"] == "done"
 
 
+def test_a_kill_in_a_long_epoch_loses_what_came_after_the_last_minute(
+    tmp_path: Path, undisturbed: bytes
+) -> None:
+    code = """
+import os, signal
+from wnrepro import engine, train
+
+step = engine.Training._train_step
+
+def until_step_5_of_epoch_3(self, images, labels):
+    if (self.epoch, self.step) == (2, 5):
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, images, labels)
+
+train.SAVING_EVERY_SEC = 0  # every step is a minute
+engine.Training._train_step = until_step_5_of_epoch_3
+train.main()
+"""
+    killed = subprocess.run([sys.executable, "-c", code, *SMALL], cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    state = torch.load(only_run(tmp_path) / "checkpoint.pt", weights_only=True)["training"]
+    assert (state["epoch"], state["step"]) == (2, 5)
+    assert state["train_time_sec"] > 0
+    assert "going on from epoch 2 of 6" in run(tmp_path, *SMALL).stderr
+    assert (only_run(tmp_path) / "metrics.csv").read_bytes() == undisturbed
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_writes_a_checkpoint_first(
     tmp_path: Path, long_undisturbed: bytes, number: signal.Signals

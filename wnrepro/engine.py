@@ -32,6 +32,8 @@ class EpochMetrics:
     loss, error_percent: of the evaluation set after the epoch.
     layers: per layer the mean over its units of ‖v‖, of |g| and of ‖∇_v L‖ in the last step of
         the epoch; None for what an arm has not.
+    train_time_sec, samples_per_sec: of all of the epoch's steps, also where it was interrupted;
+        the time in between does not count.
     """
 
     epoch: int
@@ -75,6 +77,7 @@ class Training:
     epoch: int = 0
     step: int = 0
     _sums: Sums = field(init=False)
+    _train_time_sec: float = field(init=False, default=0.0)  # of the current epoch's steps so far
 
     def __post_init__(self) -> None:
         self._sums = Sums(self.device)
@@ -115,7 +118,7 @@ class Training:
                 return
 
     def _train_epoch(self, after_step: Callable[[], None] | None) -> EpochMetrics:
-        epoch, start, first = self.epoch, time.perf_counter(), self.step
+        epoch, last = self.epoch, time.perf_counter()
         learning_rate = self.schedule.learning_rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -124,22 +127,26 @@ class Training:
         if self.step == 0:
             self.streams.start_epoch(epoch)
             self._sums.tensor.zero_()
+            self._train_time_sec = 0.0
         self.model.train()
         order = self._order_of(epoch)[self.step * self.batch_size :]
         for images, labels in batches(self.dataset.train, self.batch_size, order):
             self._train_step(images, labels)
             self.step += 1
             if after_step is not None and self.step < self.steps_per_epoch:
+                now = time.perf_counter()
+                self._train_time_sec, last = self._train_time_sec + now - last, now
                 after_step()
         train_loss, train_error_percent = self._sums.read()  # waits for the device
         trained = time.perf_counter()
+        self._train_time_sec += trained - last
         layers = _layer_norms(self.model)
         self.model.eval()
         with self.autocast():
             test_batches = batches(self.dataset.evaluation, EVALUATION_BATCH)
             loss, error_percent = evaluate(self._forward, test_batches, self.device)
         done = time.perf_counter()
-        samples = (self.steps_per_epoch - first) * self.batch_size
+        samples = self.steps_per_epoch * self.batch_size
         self.epoch, self.step = epoch + 1, 0
         return EpochMetrics(
             epoch=self.epoch,
@@ -149,9 +156,9 @@ class Training:
             loss=loss,
             error_percent=error_percent,
             layers=layers,
-            train_time_sec=trained - start,
+            train_time_sec=self._train_time_sec,
             evaluation_time_sec=done - trained,
-            samples_per_sec=samples / (trained - start),
+            samples_per_sec=samples / self._train_time_sec,
             peak_memory_mib=_peak_memory_mib(self.device),
         )
 
@@ -169,12 +176,17 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, but for data and configuration."""
+        asked = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # steps it has not done yet take their time too
+        waited = time.perf_counter() - asked
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
             "sums": self._sums.tensor.clone(),
+            "train_time_sec": self._train_time_sec + waited,
             "streams": self.streams.state_dict(),
         }
 
@@ -183,6 +195,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
         self._sums.tensor.copy_(state["sums"])
+        self._train_time_sec = state.get("train_time_sec", 0.0)  # older states have none
         self.streams.load_state_dict(state["streams"])
 
 

@@ -41,6 +41,9 @@ KEEPING_EVERY = 20
 trained so many times as long as keeping it took: that costs at most a twentieth, and two seconds of
 training are lost if it is killed. On a CPU it is kept after each epoch."""
 
+SAVING_EVERY_SEC = 60
+"""Within an epoch, which may take many minutes on a CPU, a checkpoint is written so often."""
+
 
 class Stopped(Exception):
     """Raised between two steps when a signal asks the run to stop."""
@@ -95,7 +98,7 @@ class _Run:
         directory.write_config(as_yaml(config))
         self.metrics: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
-        self.due = 0.0
+        self.due, self.saved = 0.0, time.perf_counter()
         state = checkpoint.load_latest(directory.path, plain)
         if state is None:
             if config.init.name == "data_dependent":
@@ -118,6 +121,8 @@ class _Run:
                 bar.update()
                 if self.interruption.requested is not None:
                     raise Stopped
+                if time.perf_counter() >= self.saved + SAVING_EVERY_SEC:
+                    self.save()
 
             try:
                 for epoch in training.epochs(after_step):
@@ -179,6 +184,7 @@ class _Run:
                 "timing": self.timing,
             },
         )
+        self.saved = time.perf_counter()
 
     def record(self, state: Any) -> None:
         """Bring the files that people read up to the checkpoint; the status last."""

@@ -116,6 +116,15 @@ def test_every_step_is_the_equation(
         for p in group["params"]
     }
     done = dict.fromkeys(expected, 0)
+    largest: dict[tuple[Tensor, str], float] = {}
+
+    def close(p: Tensor, name: str, a: Tensor, b: Tensor) -> None:
+        """To 1e-12 of the largest value that the tensor has had: its elements may cancel."""
+        largest[p, name] = max(largest.get((p, name), 0.0), b.abs().max().item())
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * largest[p, name])
+
+    for p, (w, *_) in expected.items():
+        close(p, "w", p.detach(), w)
     for k, rate in enumerate(rates):
         for group, (settings, _) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = rate * settings["lr"]
@@ -133,15 +142,11 @@ def test_every_step_is_the_equation(
                 expected[p] = EQUATIONS[optimiser](w, p.grad, tuple(state), done[p], group)
         optimizer.step()
         for p, (w, *state) in expected.items():
-            close(p.detach(), w)
+            close(p, "w", p.detach(), w)
             for name, tensor in zip(optimiser.state_names, state, strict=True):
                 if done[p]:
-                    close(optimizer.state[p][name], tensor + in_the_state(optimizer, p, name))
-
-
-def close(a: Tensor, b: Tensor) -> None:
-    """To 1e-12 of the tensor's largest element: single elements may cancel to nearly nothing."""
-    torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * b.abs().max().item())
+                    have = optimizer.state[p][name]
+                    close(p, name, have, tensor + in_the_state(optimizer, p, name))
 
 
 @each_optimiser
