@@ -207,6 +207,24 @@ train.main()
     assert (only_run(tmp_path) / "metrics.csv").read_bytes() == undisturbed
 
 
+def test_without_a_terminal_a_long_run_says_where_it_is(tmp_path: Path) -> None:
+    code = "from wnrepro import train; train.SAYING_EVERY_SEC = 0; train.main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *SMALL],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in result.stderr.splitlines() if line.startswith("epoch ")]
+    rows = read_rows(only_run(tmp_path) / "metrics.csv")
+    assert lines == [
+        f"epoch {k}/6, error {row['train_error_percent']:.2f} % in training, "
+        f"{row['test_error_percent']:.2f} % test"
+        for k, row in enumerate(rows, 1)
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_writes_a_checkpoint_first(
     tmp_path: Path, long_undisturbed: bytes, number: signal.Signals

@@ -10,21 +10,17 @@ where the run stopped, or says that it is done. Exit codes: 0 done (or diverged,
 too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a checkpoint written.
 """
 
-import functools
 import logging
-import shutil
 import signal
 import sys
 import time
-from contextlib import nullcontext
 from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wnrepro.command_line import guarded, hydra_main
-from wnrepro.config import Config, as_dict, as_yaml, compiles, cpu_threads
-from wnrepro.errors import RunError
+from wnrepro.config import Config, as_dict, as_yaml
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
@@ -44,6 +40,10 @@ training are lost if it is killed. On a CPU it is kept after each epoch."""
 SAVING_EVERY_SEC = 60
 """Within an epoch, which may take many minutes on a CPU, a checkpoint is written so often."""
 
+SAYING_EVERY_SEC = 60
+"""Without a terminal to show a bar on, a run says where it is at the ends of epochs, but not more
+often than this: a short one stays quiet."""
+
 
 class Stopped(Exception):
     """Raised between two steps when a signal asks the run to stop."""
@@ -52,7 +52,7 @@ class Stopped(Exception):
 def train(config: Config, *, progress: bool = False) -> Status:
     """Train one run, or go on with it, and say how far it got; raises WnreproError.
 
-    progress: whether to show a bar, where stderr is a terminal.
+    progress: whether to show a bar, or lines now and then where stderr is no terminal.
     """
     directory = RunDirectory(run_directory(as_dict(config)))
     with Interruption() as interruption, directory.claim():
@@ -81,7 +81,7 @@ class _Run:
     """The parts of one run, put together."""
 
     def __init__(self, config: Config, directory: RunDirectory, interruption: Interruption) -> None:
-        from wnrepro import tracking
+        from wnrepro import assembly, tracking
         from wnrepro.runs import checkpoint
 
         self.config = config
@@ -89,11 +89,15 @@ class _Run:
         self.interruption = interruption
         plain = as_dict(config)
         self.identity = identity(plain)
-        device = _device(config)
-        self.training = _build(config, device)
+        device = assembly.device(config)
+        self.training = assembly.training(config, device)
         plain["compile"] = self.training.compile  # what null stood for here
         directory.write_manifest(
-            plain, sys.argv, device=str(device), threads=_threads(config), gpu=_gpu_name(device)
+            plain,
+            sys.argv,
+            device=str(device),
+            threads=assembly.threads(config),
+            gpu=assembly.gpu_name(device),
         )
         directory.write_config(as_yaml(config))
         self.metrics: list[dict[str, Any]] = []
@@ -114,7 +118,7 @@ class _Run:
 
     def train(self, progress: bool) -> None:
         """Train to the end, to divergence or to a signal; leave record, status and picture."""
-        training, state = self.training, "done"
+        training, state, said_at = self.training, "done", time.perf_counter()
         with self._progress(progress) as bar, logging_redirect_tqdm():
 
             def after_step() -> None:
@@ -133,7 +137,10 @@ class _Run:
                         f"{epoch.error_percent:.2f} % {training.dataset.evaluation_name}"
                     )
                     bar.set_postfix_str(said)
-                    log.debug(said)
+                    now, level = time.perf_counter(), logging.DEBUG
+                    if progress and bar.disable and now >= said_at + SAYING_EVERY_SEC:
+                        said_at, level = now, logging.INFO
+                    log.log(level, said)
                     self.metrics.append(_metrics_row(epoch, training.dataset.evaluation_name))
                     self.timing.append(_timing_row(epoch))
                     if epoch.diverged:
@@ -208,96 +215,6 @@ class _Run:
             dynamic_ncols=True,
             disable=None if shown else True,  # None: where stderr is no terminal
         )
-
-
-def _build(config: Config, device: Any) -> Any:
-    """Data on the device → model of the arm → optimiser → training at its start."""
-    import torch
-
-    from wnrepro.data import load
-    from wnrepro.engine import Training
-    from wnrepro.models import build
-    from wnrepro.optim import build as build_optimizer
-    from wnrepro.randomness import Streams
-
-    torch.set_num_threads(_threads(config))
-    tf32 = config.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = True  # batches are of one size: the fastest algorithm for it
-    dtype = torch.float64 if config.precision == "float64" else torch.float32
-    autocast = nullcontext
-    if config.precision == "bf16":
-        autocast = functools.partial(torch.autocast, device.type, torch.bfloat16)
-    data, model = config.data, config.model
-    dataset = load(
-        data.name,
-        root=data.root,
-        whiten=data.whiten,
-        held_out=data.held_out,
-        train_size=data.train_size,
-        evaluation_size=data.evaluation_size,
-        device=device,
-        dtype=dtype,
-    )
-    streams = Streams(config.seed, device)
-    options = {} if model.depth is None else {"depth": model.depth}
-    network = build(
-        model.name,
-        config.norm.name,
-        dataset.image_shape,
-        dataset.n_classes,
-        width=model.width,
-        noise_std=model.noise_std,
-        dropout=model.dropout,
-        streams=streams,
-        **options,
-    ).to(device, dtype)
-    optimizer, schedule = build_optimizer(
-        params=network.parameters(),
-        epochs=config.epochs,
-        constant=config.schedule.name == "constant",
-        **as_dict(config)["optim"],
-    )
-    compile = compiles(config, device.type)
-    if compile:
-        log.info("compiling the network: the first steps take up to a minute")
-    return Training(
-        *(network, optimizer, dataset, schedule, streams, config.batch_size, autocast),
-        compile=compile,
-    )
-
-
-def _device(config: Config) -> Any:
-    import torch
-
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise RunError("device=cuda, but torch sees no GPU here: use device=auto or device=cpu")
-    device = torch.device("cuda" if available and config.device != "cpu" else "cpu")
-    if config.precision == "tf32" and device.type == "cpu":
-        raise RunError("precision=tf32 is a GPU's; on a CPU use precision=float32 or bf16")
-    if config.compile and device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
-        raise RunError("compile=true needs a C++ compiler here: install g++, or use compile=false")
-    return device
-
-
-def _gpu_name(device: Any) -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
-
-
-@functools.cache
-def _default_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _threads(config: Config) -> int:
-    default = _default_threads()  # asked before any run of this process changes it
-    return cpu_threads(config) or default
 
 
 def _metrics_row(epoch: Any, evaluation: str) -> dict[str, Any]:
