@@ -25,11 +25,14 @@ def test_all_that_is_to_be_said_of_a_part_of_a_sweep(tmp_path: Path) -> None:
         run(wn[2], gpu="A GPU", device="cuda", commit="a" * 40 + " + " + "b" * 40),
         run(plain[0]),
     )
-    assert captions.seeds_by_arm(found.runs) == "n = 1 to 3 seeds (plain 1, wn 3)"
+    assert captions.seeds_by_arm(found.runs) == "n = 1 to 2 seeds (plain 1, wn 2)"
     title = captions.heading(NAME, found)
-    assert title.endswith("mean and 95 % t interval, n = 1 to 3 seeds, 1 run diverged")
+    assert title.endswith("mean and 95 % t interval, n = 1 to 2 seeds, 1 run diverged")
     said = captions.caption(NAME, found)
-    assert "Diverged (1 of 4 runs): wn seed 1, learning rate 0.003, in epoch 3." in said
+    assert (
+        "Diverged (1 of 4 runs): wn seed 1, learning rate 0.003, in epoch 3. No mean includes them."
+        in said
+    )
     assert "4 of 25 planned runs" in said
     assert "python -m wnrepro.train -m +sweep=digits_arms" in said
     assert "1 of 4 runs were not made from a clean commit" in said
@@ -56,4 +59,34 @@ def test_n_is_that_of_each_setting(tmp_path: Path) -> None:
 
 def test_many_that_diverged_are_counted_by_arm(complete_records: Records) -> None:
     runs = select(complete_records, "mnist_lr_robustness").runs
-    assert captions.divergence(runs) == "21 of 325 runs diverged (10 of plain, 11 of wn)."
+    assert captions.divergence(runs) == (
+        "21 of 325 runs diverged (10 of plain, 11 of wn). No mean includes them."
+    )
+
+
+def test_an_arm_that_diverged_in_every_seed_has_n_0(tmp_path: Path) -> None:
+    wn, plain = (
+        [c for c in configs(NAME) if c["norm"]["name"] == arm][:2] for arm in ("wn", "plain")
+    )
+    found = records(tmp_path, *(run(c, diverged=True) for c in wn), *map(run, plain))
+    assert captions.seeds_by_arm(found.runs) == "n = 0 to 2 seeds (plain 2, wn 0)"
+
+
+def test_one_run_each_has_no_mean(tmp_path: Path) -> None:
+    found = records(tmp_path, run(configs(NAME)[0]))
+    assert "n = 1 seed. One run each: no mean, no interval." in captions.caption(NAME, found)
+
+
+def test_times_that_do_not_compare_are_left_out_and_said_to_be(tmp_path: Path) -> None:
+    chosen = configs(NAME)
+    found = records(
+        tmp_path,
+        run(chosen[0], cpu="another CPU"),
+        *map(run, chosen[1:4]),
+        run(chosen[4], commit="f" * 40),
+    )
+    assert "left out" not in captions.caption(NAME, found)
+    said = captions.caption(NAME, found, timed=True)
+    assert "2 of 5 runs are left out, from other hardware, torch or commit" in said
+    assert "another CPU" not in said
+    assert "5 of 25 planned runs" in said

@@ -1,5 +1,6 @@
 """Verdicts follow from the records: where the truth is known, they say it."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,29 @@ def test_the_best_arm_is_held_against_each_other():
     row = verdict("4d", table1())
     assert row.ours.startswith("−0.7")
     assert row.ours.endswith("against batch norm, the closest call")
+
+
+def test_a_comparison_that_fails_is_shown_and_not_one_that_is_merely_less_certain():
+    """Against batch norm it is surely worse; against weight norm, with more noise, undecided."""
+    runs = table1_runs(5, wn_mean_only_bn=Run(test=8.14), bn=Run(test=8.05))
+    for seed, test in enumerate((7.6, 8.7, 8.0, 8.4, 7.9)):
+        runs["wn", 0.003, seed] = Run(test=test)
+    row = verdict("4d", records("cifar_table1", runs))
+    assert row.verdict == "not reproduced"
+    assert row.ours == (
+        "+0.09 percentage points [+0.09, +0.09] against batch norm, the comparison that fails"
+    )
+
+
+def test_equal_numbers_of_epochs_have_an_interval_of_their_rounding():
+    """20 epochs against 21 in every seed may be less than 0.95 times as many, or more."""
+    fast, slow = (math.exp(math.log(4.9 / 90) / epochs) for epochs in (19.5, 20.5))
+    of = table1(bn=Run(decay=fast, floor=0.0), wn=Run(decay=slow, floor=0.0))
+    row = verdict("2a", of)
+    low, high = (19.5 / 21.5, 20.5 / 20.5)
+    assert row.ours == f"{20 / 21:.2f} times [{low:.2f}, {high:.2f}]"
+    assert "wider by the rounding to whole epochs" in row.interval
+    assert row.verdict == "inconclusive"
 
 
 def test_precisions_are_not_pooled_and_the_one_with_more_seeds_judges():

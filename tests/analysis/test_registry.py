@@ -197,6 +197,28 @@ def test_a_rate_at_which_every_seed_diverges_breaks_the_line(tmp_path: Path, the
     assert [math.isfinite(y) for y in line.get_ydata()] == [True, False, True]
 
 
+def test_curves_against_time_are_of_one_machine(tmp_path: Path, theirs: Paper) -> None:
+    """Two seeds on a faster machine would make a curve of neither."""
+    wn = [c for c in configs("mnist_arms") if c["norm"]["name"] == "wn"]
+    runs = [run(c, cpu="another CPU" if c["seed"] < 2 else "A CPU") for c in wn]
+    for each in runs[:2]:
+        for cells in each.curve:
+            cells["train_time_sec"] = "0.01"
+    found = load(write(tmp_path / "r", runs))
+    only = load(write(tmp_path / "s", runs[2:]))
+    ends = [
+        max(
+            x
+            for line in drawn("mnist_arms_time", of, theirs).axes[0].lines
+            for x in line.get_xdata()
+        )
+        for of in (found, only)
+    ]
+    assert ends[0] == ends[1]
+    assert "2 of 5 runs are left out" in FIGURES["mnist_arms_time"].caption(found)
+    assert "left out" not in FIGURES["mnist_arms_errors"].caption(found)
+
+
 @pytest.mark.parametrize(("seconds", "unit"), [("10.0", "s"), ("300.0", "h")])
 def test_long_trainings_are_shown_in_hours(
     seconds: str, unit: str, tmp_path: Path, theirs: Paper

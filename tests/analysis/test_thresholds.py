@@ -85,13 +85,15 @@ def test_relative_times_pair_seeds_on_equal_hardware(tmp_path: Path) -> None:
     chosen = [c for c in configs("digits_arms") if c["norm"]["name"] in ("wn", "plain")]
     seconds = {("wn", 0): "3.0", ("plain", 0): "2.0", ("wn", 1): "5.0", ("plain", 1): "2.0"}
     seconds |= {("wn", 2): "9.0", ("plain", 2): "1.0", ("wn", 3): "", ("plain", 3): "1.0"}
+    seconds |= {("wn", 4): "7.0", ("plain", 4): "1.0"}
     machines = {("wn", 2): "another CPU"}
     runs = []
     for config in chosen:
         key = (config["norm"]["name"], config["seed"])
         if key in seconds:
             cpu = machines.get(key, "A CPU")
-            runs.append(run(config, time_per_epoch_sec=seconds[key], cpu=cpu))
+            lost = key == ("wn", 4)
+            runs.append(run(config, diverged=lost, time_per_epoch_sec=seconds[key], cpu=cpu))
     records = load(write(tmp_path / "results", runs))
     assert relative_times(records, "wn") == {0: 1.5, 1: 2.5}
     assert relative_times(records, "bn") == {}

@@ -17,14 +17,17 @@ def arms_in(runs: pd.DataFrame) -> list[str]:
 
 
 def seeds(runs: pd.DataFrame) -> str:
-    """ "n = 5 seeds", or "n = 3 to 5 seeds", where settings differ in how many they have."""
-    counts = runs.groupby(["arm", "setting"])["seed"].nunique()
+    """ "n = 5 seeds", or "n = 3 to 5 seeds", where settings differ in how many they have.
+
+    Of runs to the end: one that diverged is in no mean.
+    """
+    counts = _counts(runs)
     return f"n = {_range(counts)} seed{'' if counts.max() == 1 else 's'}"
 
 
 def seeds_by_arm(runs: pd.DataFrame) -> str:
     """The same, with the number of each arm where they differ."""
-    counts = runs.groupby(["arm", "setting"])["seed"].nunique()
+    counts = _counts(runs)
     if counts.min() == counts.max():
         return seeds(runs)
     return f"{seeds(runs)} ({', '.join(f'{arm} {_range(counts[arm])}' for arm in arms_in(runs))})"
@@ -53,17 +56,18 @@ def divergence(runs: pd.DataFrame) -> str:
     lost = runs[runs["status"] == "diverged"]
     if lost.empty:
         return "No run diverged."
+    no_mean = "No mean includes them."
     if len(lost) > 6:
         counts = Counter(lost["arm"])
         by_arm = ", ".join(f"{counts[arm]} of {arm}" for arm in arms_in(lost))
-        return f"{len(lost)} of {len(runs)} runs diverged ({by_arm})."
+        return f"{len(lost)} of {len(runs)} runs diverged ({by_arm}). {no_mean}"
     named = "; ".join(
         f"{arm} seed {seed}, learning rate {rate:g}, in epoch {epoch}"
         for arm, seed, rate, epoch in zip(
             lost["arm"], lost["seed"], lost["learning_rate"], lost["epochs_done"], strict=True
         )
     )
-    return f"Diverged ({len(lost)} of {len(runs)} runs): {named}."
+    return f"Diverged ({len(lost)} of {len(runs)} runs): {named}. {no_mean}"
 
 
 def provenance(runs: pd.DataFrame) -> str:
@@ -83,11 +87,27 @@ def provenance(runs: pd.DataFrame) -> str:
     return said
 
 
-def caption(name: str, records: Records, *parts: str) -> str:
-    """`parts`, then what is to be said of the runs of the evidence `name`."""
-    runs = records.runs
-    said = (*parts, divergence(runs), completeness(name, records), provenance(runs))
+def caption(name: str, records: Records, timed: bool = False) -> str:
+    """What is to be said of the runs of the evidence `name`.
+
+    timed: only those are shown whose times may be compared.
+    """
+    runs = (records.timed_alike() if timed else records).runs
+    n = seeds_by_arm(runs)
+    said = [f"{EVIDENCE[name].title}: {n}."]
+    if n == "n = 1 seed":
+        said.append("One run each: no mean, no interval.")
+    if out := len(records.runs) - len(runs):
+        said.append(f"{out} of {len(records.runs)} runs are left out, from other hardware, torch ")
+        said[-1] += "or commit: their times do not compare."
+    said += [divergence(runs), completeness(name, records), provenance(runs)]
     return " ".join(part for part in said if part)
+
+
+def _counts(runs: pd.DataFrame) -> pd.Series:
+    """Runs to the end, by arm and setting; 0 where all diverged."""
+    done = runs["status"] == "done"
+    return done.groupby([runs["arm"], runs["setting"]]).sum()
 
 
 def _range(counts: pd.Series) -> str:

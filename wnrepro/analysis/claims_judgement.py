@@ -21,7 +21,8 @@ MORE_SEEDS = 5
 class Measured:
     """A claim's number from the runs of one experiment. n: seeds of the measure that has fewest.
 
-    Of several measures sample and interval are those of the one that lies worst in the region.
+    Of several measures sample and interval are those of the one that the outcome rests on: one
+    that lies outside of the region if any does, else the one that reaches least into it.
     hindered: no number of seeds would give a verdict.
     """
 
@@ -67,8 +68,7 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     own = select(records, evidence)
     found = [(sample, sample.interval()) for measure in claim.measures for sample in [measure(own)]]
     n = min(interval.n if interval else 0 for _, interval in found)
-    depths = [_depth(interval, claim.region) for _, interval in found]
-    worst, interval = found[depths.index(min(depths))]
+    worst, interval = min(found, key=lambda each: _standing(each[1], claim.region))
     if hindrance := "; ".join(sample.hindrance for sample, _ in found if sample.hindrance):
         return Measured(evidence, n, worst, interval, "inconclusive", hindrance, True)
     if n < SEEDS_NEEDED:
@@ -76,8 +76,8 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
         return Measured(evidence, n, worst, interval, "inconclusive", because)
     outcome = decide(
         n,
-        reproduced=min(depths) > 0,
-        not_reproduced=any(_outside(each, claim.region) for _, each in found),
+        reproduced=_depth(interval, claim.region) > 0,
+        not_reproduced=_outside(interval, claim.region) > 0,
     )
     where = {"reproduced": "lies within", "not reproduced": "lies outside"}
     because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
@@ -86,8 +86,16 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     return Measured(evidence, n, worst, interval, outcome, because)
 
 
-def _outside(interval: Interval | None, region: Region) -> bool:
-    return interval is not None and (interval.high < region.low or region.high < interval.low)
+def _standing(interval: Interval | None, region: Region) -> tuple[float, float]:
+    """Worst first: no interval; wholly outside, the furthest first; then by how deep it reaches."""
+    if interval is None:
+        return -math.inf, 0.0
+    return -max(0.0, _outside(interval, region)), _depth(interval, region)
+
+
+def _outside(interval: Interval, region: Region) -> float:
+    """How far outside of the region the whole interval lies; negative if it does not."""
+    return max(region.low - interval.high, interval.low - region.high)
 
 
 def _depth(interval: Interval | None, region: Region) -> float:
@@ -147,7 +155,9 @@ def _number(found: Measured, claim: Claim) -> str:
         number += f" [{low}, {high}]"
     number = number.replace("-", "−")
     if len(claim.measures) > 1:
-        number += f" against {ARMS[found.sample.against].label}, the closest call"
+        failed = found.outcome == "not reproduced"
+        role = "the comparison that fails" if failed else "the closest call"
+        number += f" against {ARMS[found.sample.against].label}, {role}"
     return number
 
 

@@ -34,7 +34,8 @@ class Sample:
     """One value per seed.
 
     paired: each value compares two arms at one seed. ratio: the values are logarithms of ratios.
-    at_least, at_most: some of the values are only lower (upper) bounds.
+    at_least, at_most: some of the values are only lower (upper) bounds. rounding: how far below
+    and above its values the mean may lie because what was measured is rounded.
     hindrance: why no verdict may rest on the values; empty if nothing hinders. note: what to know.
     otherwise: what would come out under other settings of the measure.
     against: the arm that is compared with. runs: identities of the runs behind the values.
@@ -47,6 +48,7 @@ class Sample:
     ratio: bool = False
     at_least: bool = False
     at_most: bool = False
+    rounding: tuple[float, float] = (0.0, 0.0)
     hindrance: str = ""
     note: str = ""
     otherwise: str = ""
@@ -54,14 +56,17 @@ class Sample:
     def interval(self) -> Interval | None:
         """Mean over seeds with a 95 % t interval, for ratios of the logarithm; None for no values.
 
-        Open at the end where values are bounds: a mean of lower bounds is no upper bound.
+        Open at the end where values are bounds: a mean of lower bounds is no upper bound. Wider
+        by `rounding`: whole numbers that are equal do not show that nothing varies.
         """
         if not self.values:
             return None
         found = t_interval(self.values)
-        low = -math.inf if self.at_most else found.low
-        high = math.inf if self.at_least else found.high
+        low = -math.inf if self.at_most else found.low - self.rounding[0]
+        high = math.inf if self.at_least else found.high + self.rounding[1]
         name = PAIRED if self.paired else T
+        if any(self.rounding):
+            name += ", wider by the rounding to whole epochs"
         if self.ratio:
             ends = (math.exp(found.estimate), math.exp(low), math.exp(high))
             return Interval(*ends, f"{name}, of the logarithm", found.n)
@@ -125,7 +130,8 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
     """Epochs until the training error is at most `error_percent`, `arm` over `other`, by seed.
 
     A run that never comes there, as one that diverged, counts with all the epochs it was to have:
-    a lower bound. Seeds where neither arm comes there hinder a verdict.
+    a lower bound. Seeds where neither arm comes there hinder a verdict. An epoch is known to ± ½,
+    by which the ends of the interval move outwards.
     """
 
     def measure(records: Records) -> Sample:
@@ -135,10 +141,14 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
         planned = [dict(zip(runs["seed"], runs["epochs"], strict=True)) for runs in (ours, theirs)]
         seeds = [s for s in ours["seed"] if not all(math.isnan(each[s]) for each in reached)]
         never = [[s for s in seeds if math.isnan(each[s])] for each in reached]
-        epochs = [
-            [p[s] if math.isnan(r[s]) else r[s] for s in seeds]
+        a, b = (
+            np.array([p[s] if math.isnan(r[s]) else r[s] for s in seeds], dtype=float)
             for r, p in zip(reached, planned, strict=True)
-        ]
+        )
+        values, rounding = np.log(a / b), (0.0, 0.0)
+        if seeds:
+            least, most = np.log((a - 0.5) / (b + 0.5)), np.log((a + 0.5) / (b - 0.5))
+            rounding = (float((values - least).mean()), float((most - values).mean()))
         notes = [
             f"{len(late)} of {len(ours)} runs of {ARMS[each].label} never reach {error_percent:g} %"
             for each, late in zip((arm, other), never, strict=True)
@@ -146,12 +156,13 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
         ]
         neither = len(ours) - len(seeds)
         return Sample(
-            tuple(math.log(a / b) for a, b in zip(*epochs, strict=True)),
+            tuple(values.tolist()),
             (*ours.index, *theirs.index),
             paired=True,
             ratio=True,
             at_least=bool(never[0]),
             at_most=bool(never[1]),
+            rounding=rounding,
             hindrance=f"neither arm reaches {error_percent:g} % in {neither} of {len(ours)} seeds"
             if neither
             else "",

@@ -53,6 +53,12 @@ class Records:
             self.layers.loc[self.layers["identity"].isin(identities)],
         )
 
+    def timed_alike(self) -> "Records":
+        """The runs of the largest group whose times may be compared, the first of equals."""
+        alike = self.runs.groupby(list(COMPARABLE_TIMES), dropna=False, sort=False)
+        largest = max((own for _, own in alike), key=len, default=self.runs)
+        return self.of(largest.index)
+
     @property
     def diverged(self) -> pd.DataFrame:
         return self.runs[self.runs["status"] == "diverged"]
@@ -81,6 +87,11 @@ def load(results: Path) -> Records:
 def setting_identity(config: Mapping[str, Any]) -> str:
     """The identity of a run's config but for its seed."""
     return identity({key: value for key, value in config.items() if key != "seed"})
+
+
+def comparable_times(runs: pd.DataFrame) -> bool:
+    """Whether the times of all these runs may be compared."""
+    return len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) <= 1
 
 
 def finals(runs: pd.DataFrame, column: str = "test_error_percent") -> dict[int, float]:

@@ -1,13 +1,13 @@
 """Every figure and table of the results: what it shows, from which runs, and how."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from matplotlib.figure import Figure as Drawing
 
 from wnrepro.analysis import error_curves, learning_rates, norms, pairs, tables
-from wnrepro.analysis.captions import caption, heading, seeds_by_arm
+from wnrepro.analysis.captions import caption, heading
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records
@@ -22,13 +22,15 @@ class Item:
     """A figure or table.
 
     name: of its files. title: what it shows. evidence: names in EVIDENCE. says: what its caption
-    says beyond n, divergence and provenance.
+    says beyond n, divergence and provenance. timed: it compares times, and so shows only runs
+    whose times may be compared.
     """
 
     name: str
     title: str
     evidence: tuple[str, ...]
     says: str
+    timed: bool = field(default=False, kw_only=True)
 
     def used(self, records: Records) -> list[str]:
         """Of `evidence`, what is shown: here whatever has runs, side by side."""
@@ -37,9 +39,7 @@ class Item:
     def caption(self, records: Records) -> str:
         """What is shown, n, which runs diverged, what is missing, hardware and commits."""
         parts = [f"{self.title}.", self.says]
-        for name in self.used(records):
-            own = select(records, name)
-            parts.append(caption(name, own, f"{EVIDENCE[name].title}: {seeds_by_arm(own.runs)}."))
+        parts += [caption(name, select(records, name), self.timed) for name in self.used(records)]
         return " ".join(part for part in parts if part)
 
     def lacks(self, records: Records) -> list[str]:
@@ -69,7 +69,8 @@ class Figure(Item):
     def drawing(self, records: Records, paper: Paper) -> Drawing:
         (name,) = self.used(records)
         own = select(records, name)
-        return self.draw(own, paper, heading(name, own))
+        shown = own.timed_alike() if self.timed else own
+        return self.draw(shown, paper, heading(name, shown))
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ class Tabulation(Item):
 _CIFAR = ("cifar_table1_bf16", "cifar_table1")
 _FROZEN = ("cifar_frozen_scale_bf16", "cifar_frozen_scale")
 _SELECTION = ("cifar_lr_selection_bf16", "cifar_lr_selection")
-_BAND = f"Lines: means over seeds; bands: {T}; nothing is smoothed."
+_BAND = (
+    f"Lines: means over seeds; bands: {T}; nothing is smoothed; a run that diverged is dotted, up "
+    "to a cross."
+)
 _TRAINING = (
     "The training error is the running average over an epoch, with noise and dropout on where the "
     "network has them."
@@ -98,7 +102,8 @@ _SECONDS = (
 )
 _EPOCHS = (
     "The first epoch whose training error is at most the level, as recorded; mean over seeds with "
-    f"its {T}, given only where every seed got there. Time per epoch: ratio of medians, paired by "
+    f"its {T}, given only where every seed got there; no width: all seeds took equally many, which "
+    "is known to one epoch. Time per epoch: ratio of medians, paired by "
     "seed on equal hardware, with its t interval; where the machine was shared with other work "
     "(results/README.md) it is no measure of the arms."
 )
@@ -118,7 +123,14 @@ def _curves(name: str, title: str, says: str = "") -> tuple[Figure, Figure]:
     said = f"{says} {_BAND} {_TRAINING} {_LOG}".lstrip()
     return (
         Figure(f"{name}_errors", f"{title} by epoch", (name,), said, draw("epoch")),
-        Figure(f"{name}_time", f"{title} by time", (name,), f"{said} {_SECONDS}", draw(TIME)),
+        Figure(
+            f"{name}_time",
+            f"{title} by time",
+            (name,),
+            f"{said} {_SECONDS}",
+            draw(TIME),
+            timed=True,
+        ),
     )
 
 
@@ -127,7 +139,7 @@ def _figure1(name: str, title: str, says: str, column: str, against: str) -> Fig
         behind = paper.figure1 if (column, against) == (TRAIN, "epoch") else None
         return error_curves.draw_figure1(own, heading, column, against, behind)
 
-    return Figure(name, title, _CIFAR, f"{_BAND} {says}".rstrip(), draw)
+    return Figure(name, title, _CIFAR, f"{_BAND} {says}".rstrip(), draw, timed=against == TIME)
 
 
 FIGURES: dict[str, Figure] = {

@@ -102,6 +102,14 @@ def with_interval(interval: Interval | None, digits: int = 2) -> str:
     return f"{mean} [{number(interval.low, digits)}, {number(interval.high, digits)}]"
 
 
+def with_pairs(interval: Interval | None, n: int, digits: int = 2) -> str:
+    """`with_interval`, and of how many pairs where that is not the n beside it."""
+    said = with_interval(interval, digits)
+    if interval is None or interval.n == n:
+        return said
+    return f"{said} ({interval.n} pair{'' if interval.n == 1 else 's'})"
+
+
 def listed(values: Iterable[float], digits: int = 2) -> str:
     """All values in the order given; a run that diverged is said to have."""
     words = [number(v, digits) if math.isfinite(v) else "diverged" for v in values]
@@ -109,14 +117,14 @@ def listed(values: Iterable[float], digits: int = 2) -> str:
 
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
-    """Columns of the CSV: the estimate, its interval and the interval's name."""
-    estimate, low, high, name = math.nan, math.nan, math.nan, None
+    """Columns of the CSV: the estimate, its interval, the interval's name, and n."""
+    estimate, low, high, name, n = math.nan, math.nan, math.nan, None, 0
     if interval is not None:
-        estimate = interval.estimate
+        estimate, n = interval.estimate, interval.n
         if interval.n > 1:  # one value has no interval
             low, high, name = interval.low, interval.high, interval.name
     ends = {f"{prefix}_low": low, f"{prefix}_high": high}
-    return {prefix: estimate, **ends, f"{prefix}_interval": name}
+    return {prefix: estimate, **ends, f"{prefix}_interval": name, f"{prefix}_n": n}
 
 
 def _md(cell: str) -> str:

@@ -9,8 +9,16 @@ from wnrepro.analysis.evidence import select
 from wnrepro.analysis.learning_rates import by_rate
 from wnrepro.analysis.pairs import OPTIMISER_LABELS, WITH, WITHOUT, init_differences
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import Records, finals, finite
-from wnrepro.analysis.table import MISSING, Table, interval_values, listed, number, with_interval
+from wnrepro.analysis.records import Records, comparable_times, finals, finite
+from wnrepro.analysis.table import (
+    MISSING,
+    Table,
+    interval_values,
+    listed,
+    number,
+    with_interval,
+    with_pairs,
+)
 from wnrepro.analysis.thresholds import LEVELS_PERCENT, Reach, in_paper, reach, relative_times
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.statistics import Interval, bootstrap_interval, paired_difference, t_interval
@@ -86,13 +94,13 @@ def errors(records: Records, paper: Paper, name: str) -> Table:
         difference = None
         if arm != "plain" and paired.keys() & plain.keys():
             difference = paired_difference(paired, plain)
-        seconds = _interval(dict(zip(runs["seed"], runs["time_per_epoch_sec"], strict=True)))
+        alike = runs if comparable_times(runs) else runs.iloc[:0]
         rows.append(
             (
                 ARMS[arm].label,
                 with_interval(trained, 3),
                 with_interval(tested),
-                with_interval(difference),
+                with_pairs(difference, len(paired)),
                 count(test),
                 listed(test.values()),
             )
@@ -102,7 +110,7 @@ def errors(records: Records, paper: Paper, name: str) -> Table:
             | interval_values("train_error_percent", trained)
             | interval_values(TEST, tested)
             | interval_values("test_error_minus_plain", difference)
-            | interval_values("time_per_epoch_sec", seconds)
+            | interval_values("time_per_epoch_sec", _interval(finals(alike, "time_per_epoch_sec")))
             | {"values": " ".join(map(str, test.values())), "evidence": name}
         )
     columns = ("arm", "training error (%)", "test error (%)", "test error − plain's")
@@ -126,7 +134,7 @@ def epochs(records: Records, paper: Paper, name: str, beside_paper: bool = False
         ratios = relative_times(own, arm) if arm != "plain" else {}
         time = t_interval(list(ratios.values())) if ratios else None
         n = own.runs[own.runs["arm"] == arm]["seed"].nunique()
-        rows.append((*cells, with_interval(time), str(n)))
+        rows.append((*cells, with_pairs(time, n), str(n)))
         values.append(numbers | interval_values("time_per_epoch_over_plain", time))
         values[-1] |= {"n": n, "evidence": name}
     columns = ["arm"]
@@ -201,7 +209,7 @@ def inits(records: Records, paper: Paper, name: str) -> Table:
             (
                 ARMS[arm].label,
                 *(with_interval(intervals[i]) for i in (WITH, WITHOUT)),
-                with_interval(differences[arm]),
+                with_pairs(differences[arm], len(finite(each[WITH]))),
                 *(count(each[i]) for i in (WITH, WITHOUT)),
             )
         )

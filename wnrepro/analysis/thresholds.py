@@ -69,13 +69,12 @@ def in_paper(figure1: pd.DataFrame, arm: str, percent: float) -> int | None:
 def relative_times(records: Records, arm: str, to: str = "plain") -> dict[int, float]:
     """Seed → time per training epoch (median, without evaluation) of `arm` over that of `to`.
 
-    Only pairs of runs of one seed, one commit and one torch, on the same hardware with the same
-    number of threads; on a machine that is shared with other work the ratio is theirs too.
+    Only pairs of runs to the end, of one seed, one commit and one torch, on the same hardware with
+    the same number of threads; on a machine that is shared with other work the ratio is theirs too.
     """
     machine = ["seed", *COMPARABLE_TIMES]
-    ours, theirs = (
-        records.runs[records.runs["arm"] == each].fillna({"gpu": ""}) for each in (arm, to)
-    )
+    done = records.runs[records.runs["status"] == "done"].fillna({"gpu": ""})
+    ours, theirs = (done[done["arm"] == each] for each in (arm, to))
     pairs = ours.merge(theirs, on=machine)
     ratios = pairs["time_per_epoch_sec_x"] / pairs["time_per_epoch_sec_y"]
     found = zip(pairs["seed"], ratios, strict=True)
