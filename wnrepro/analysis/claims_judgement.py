@@ -145,7 +145,7 @@ def _number(found: Measured, claim: Claim) -> str:
     if (interval := found.interval) is None:
         return ""
     sign = "+" if claim.region.unit in (POINTS, DECADES) else ""
-    form = f"{sign}.2f"
+    form = f"{sign}.{2 if claim.region.unit else 3}f"  # a correlation near 1 needs more digits
     number = f"{interval.estimate:{form}}{claim.region.unit}"
     if interval.n > 1:
         low, high = (
