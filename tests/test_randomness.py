@@ -2,7 +2,7 @@
 
 import torch
 
-from wnrepro.randomness import Streams, derive
+from wnrepro.randomness import BEFORE_TRAINING, Streams, derive
 
 
 def test_streams_differ_by_seed_name_and_epoch() -> None:
@@ -14,6 +14,47 @@ def test_streams_differ_by_seed_name_and_epoch() -> None:
     }
     assert len(seeds) == 4 * 4 * 4
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def drawn(seed: int, epoch: int) -> dict[str, list[int]]:
+    """The first four draws of every stream in that epoch, and the order of ten images."""
+    streams = Streams(seed)
+    streams.start_epoch(epoch)
+    numbers = {
+        name: torch.randint(1_000_000, (4,), generator=streams[name]).tolist() for name in streams
+    }
+    return {**numbers, "order": streams.permutation(10, epoch).tolist()}
+
+
+def test_no_two_draws_are_the_same_in_another_seed_epoch_or_stream() -> None:
+    draws = [
+        tuple(numbers)
+        for seed in (0, 1, 11)
+        for epoch in (BEFORE_TRAINING, 0, 1, 11)
+        for numbers in drawn(seed, epoch).values()
+    ]
+    assert len(set(draws)) == len(draws) == 3 * 4 * 4
+
+
+def test_the_draws_are_those_of_all_runs_so_far() -> None:
+    """Other numbers here are other runs from the same seed: those that are kept cannot be redone.
+
+    Torch keeps what its CPU generator draws from a seed from version to version.
+    """
+    assert drawn(seed=3, epoch=4) == {
+        "init": [281158, 327670, 719495, 767191],
+        "noise": [692563, 300331, 64536, 371917],
+        "dropout": [767753, 148095, 305928, 268705],
+        "order": [6, 4, 0, 5, 2, 1, 9, 8, 7, 3],
+    }
+
+
+def test_new_streams_are_those_before_training() -> None:
+    streams = Streams(3)
+    numbers = {
+        name: torch.randint(1_000_000, (4,), generator=streams[name]).tolist() for name in streams
+    }
+    assert numbers.items() <= drawn(3, BEFORE_TRAINING).items()
 
 
 def test_a_stream_is_the_same_whatever_was_drawn_before() -> None:
