@@ -192,7 +192,7 @@ def _timed_runs(root: Path) -> Iterator[_Timed]:
     except RunError:
         return
     for directory in directories:
-        with suppress(RunError, LookupError, TypeError):
+        with suppress(RunError, LookupError, TypeError, ValueError):
             manifest = read_manifest(directory)
             rows = read_rows(directory / TIMING_FILE)
             # A run that went on elsewhere was timed on two machines.

@@ -46,6 +46,10 @@ def example(epoch: int = 1) -> dict[str, Any]:
     }
 
 
+RECORD = {"training": {}, "metrics": [], "timing": []}
+"""What the state of a run has besides its config."""
+
+
 def test_round_trip_is_exact(tmp_path: Path) -> None:
     state = example()
     save(tmp_path / "x.pt", state)
@@ -267,10 +271,18 @@ def test_both_damaged_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_another_config_is_refused(tmp_path: Path) -> None:
-    save_generation(tmp_path, example())
+    save_generation(tmp_path, example() | RECORD)
     assert load_latest(tmp_path, CONFIG | {"threads": 4}) is not None
     with pytest.raises(RunError, match="seed is 0 there and 1 here"):
         load_latest(tmp_path, CONFIG | {"seed": 1})
+
+
+def test_a_whole_file_that_is_no_run_is_a_damaged_one(tmp_path: Path) -> None:
+    save_generation(tmp_path, example(1) | RECORD)
+    save_generation(tmp_path, example(2))
+    latest = load_latest(tmp_path, CONFIG)
+    assert latest is not None
+    assert latest["epoch"] == 1
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "link", "replace"])

@@ -17,7 +17,7 @@ import pytest
 
 from scripts.collect import main
 from wnrepro.errors import RunError
-from wnrepro.runs.collection import Report, collect
+from wnrepro.runs.collection import Report, collect, find_runs
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import read_rows
 from wnrepro.runs.tables import CURVES_FILE, LAYERS_FILE, METRICS, RUNS_FILE, SETTINGS
@@ -413,6 +413,20 @@ def test_a_folder_without_runs_is_a_mistake(
         (line,) = capsys.readouterr().err.splitlines()
         assert str(tmp_path / folder) in line
         assert not results.exists()
+
+
+def test_a_linked_folder_is_searched_and_a_circle_ends(trained: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "elsewhere").symlink_to(trained)
+    (root / "circle").symlink_to(root)
+    assert len(find_runs(root)) == len(find_runs(trained)) == 7
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines"])
+def test_a_name_is_one(name: str, trained: Path, tmp_path: Path) -> None:
+    assert main([str(trained), "--results", str(tmp_path / "results"), "--name", name]) == 2
+    assert not (tmp_path / "results").exists()
 
 
 def test_the_command_shows_what_there_is(trained: Path, tmp_path: Path) -> None:

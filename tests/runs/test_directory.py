@@ -183,6 +183,21 @@ def test_unknown_states_are_refused(tmp_path: Path) -> None:
         assert read_status(tmp_path / "nothing here") is None
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epoch", "3"), ("epoch", None), ("epochs", [1]), ("updated", 5), ("error", {}), ("state", 1)],
+)
+def test_a_status_with_values_of_other_types_is_none(
+    key: str, value: object, tmp_path: Path
+) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.write_status("done", 3, 3)
+    said = json.loads((tmp_path / "status.json").read_text())
+    (tmp_path / "status.json").write_text(json.dumps(said | {key: value}))
+    with pytest.raises(RunError, match=f"its {key} is "):
+        directory.read_status()
+
+
 def test_manifest_says_what_ran(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     directory.write_manifest(CONFIG, ["train.py", "x=1"], device="cuda:0", threads=2, gpu="H100")

@@ -84,8 +84,22 @@ def test_refuses_what_is_no_number(tmp_path: Path, value: object) -> None:
 @pytest.mark.parametrize("content", [b"", b"epoch,a\n1\n", b"epoch\nx\n", b"\xff\xfe\n", b'a\n"1'])
 def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.csv").write_bytes(content)
-    with pytest.raises(RunError, match=r"x\.csv"):
+    with pytest.raises(RunError, match=r"x\.csv: \S"):
         read_rows(tmp_path / "x.csv")
+
+
+def test_a_table_cut_anywhere_is_never_read_as_another_one(tmp_path: Path) -> None:
+    """Not even where what is left of its last number is a number."""
+    path = tmp_path / "x.csv"
+    write_rows(path, [{"epoch": 1, "loss": 0.25}, {"epoch": 2, "loss": 0.125}])
+    whole, rows = path.read_bytes(), read_rows(path)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        if whole[:length].endswith(b"\n"):
+            assert read_rows(path) in (rows[:0], rows[:1])
+            continue
+        with pytest.raises(RunError, match="cut off: copy it again" if length else "it is empty"):
+            read_rows(path)
 
 
 def expect_the_old_file_to_survive(path: Path, reason: str) -> None:

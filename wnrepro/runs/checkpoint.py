@@ -26,6 +26,9 @@ CHECKPOINT_FILE = "checkpoint.pt"
 PREVIOUS_FILE = "checkpoint.previous.pt"
 CHECKSUM = "checksum"
 
+OF_A_RUN = frozenset({"config", "training", "metrics", "timing"})
+"""The keys of a run's state."""
+
 State = dict[str, Any]
 """Dicts, lists and tuples of tensors, numbers, strings, bools and None."""
 
@@ -119,7 +122,8 @@ def load_latest(
 
     Args:
         directory: the run's directory.
-        config: if given, `state["config"]` must describe the same run.
+        config: if given, the state must have the keys `OF_A_RUN`, and its "config" must describe
+            the same run.
         map_location: where the tensors go.
 
     Raises:
@@ -130,6 +134,8 @@ def load_latest(
         path = Path(directory) / name
         try:
             state = load(path, map_location)
+            if config is not None and (lacking := OF_A_RUN - state.keys()):
+                raise DamagedCheckpoint(f"{path}: it lacks {', '.join(sorted(lacking))}")
         except FileNotFoundError:
             continue
         except DamagedCheckpoint as error:

@@ -24,7 +24,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from wnrepro.errors import RunError
+from wnrepro.errors import ConfigError, RunError
 from wnrepro.runs.identity import computed, differences, identity
 from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
@@ -65,9 +65,12 @@ def collect(
         replace: let a run that is there already with other metrics give way to the one found.
 
     Raises:
+        ConfigError: the name is no name.
         RunError: a folder holds no runs, or the tables cannot be read or written. What is wrong
             with a single run stands in the report, and the others are collected.
     """
+    if not name.strip() or not name.isprintable():
+        raise ConfigError(f"--name {name!r} is no name: give it letters, on one line")
     report = Report(read_tables(results))
     before = dict(report.runs)
     found: dict[str, list[CollectedRun]] = defaultdict(list)
@@ -97,7 +100,12 @@ def find_runs(folder: Path) -> list[Path]:
         RunError: there is no such folder, or no run in it.
     """
     found = []
-    for path, folders, files in os.walk(folder):
+    seen = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()  # a link to where we have been may be to a folder above
+            continue
+        seen.add(real)
         if _RUN_NAME.fullmatch(Path(path).name) or {STATUS_FILE, MANIFEST_FILE} & set(files):
             found.append(Path(path))
             folders.clear()  # what lies in a run, as W&B's files, is no run

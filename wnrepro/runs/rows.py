@@ -51,14 +51,18 @@ def read_rows(path: Path) -> list[Row]:
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, strict=True)
-            columns = next(reader)
-            return [
-                {key: value_of(cell) for key, cell in zip(columns, cells, strict=True)}
-                for cells in reader
-            ]
-    except (OSError, ValueError, StopIteration, csv.Error) as error:
-        raise RunError(f"cannot read the rows of {path}: {error or 'it is empty'}") from error
+            text = file.read()
+        if not text:
+            raise ValueError("it is empty")
+        if not text.endswith("\n"):  # its last number may be whole by chance, and another one
+            raise ValueError("it is cut off: copy it again")
+        columns, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        return [
+            {key: value_of(cell) for key, cell in zip(columns, cells, strict=True)}
+            for cells in lines
+        ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(f"cannot read the rows of {path}: {error}") from error
 
 
 def _cell(key: str, value: Value) -> str:

@@ -6,7 +6,7 @@ import socket
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, get_args, get_type_hints
 
 from wnrepro.errors import RunError
 from wnrepro.replacement import replace_file
@@ -39,6 +39,9 @@ class Status:
     def finished(self) -> bool:
         """Whether repeating the command would compute nothing new. Divergence is a result."""
         return self.state in ("done", "diverged")
+
+
+_TYPES = get_type_hints(Status) | {"state": str}
 
 
 def status_now(
@@ -90,6 +93,10 @@ def read_status(directory: Path) -> Status | None:
         content = json.loads(path.read_bytes())
         known = {field.name for field in fields(Status)}
         status = Status(**{key: value for key, value in content.items() if key in known})
+        for field in fields(Status):
+            value = getattr(status, field.name)
+            if not isinstance(value, _TYPES[field.name]):
+                raise TypeError(f"its {field.name} is {value!r}")
         if status.state not in get_args(State):
             raise ValueError(f"unknown state {status.state!r}")
     except (FileNotFoundError, NotADirectoryError):

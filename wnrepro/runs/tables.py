@@ -198,15 +198,17 @@ def _read_table(path: Path) -> Iterator[Cells]:
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        if not text:
+            raise ValueError("it is empty")
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         columns = next(lines)
         for cells in lines:
             if len(cells) != len(columns):
                 raise ValueError(f"line {lines.line_num} has not {len(columns)} cells")
             yield {k: v for k, v in zip(columns, cells, strict=True) if v}
-    except (OSError, EOFError, zlib.error, ValueError, StopIteration, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
         raise RunError(
-            f"cannot read {path}: {error or 'it is empty'}; take it from version control again"
+            f"cannot read {path}: {error}; take it from version control again"
         ) from error
 
 
