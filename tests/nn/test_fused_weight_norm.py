@@ -125,6 +125,18 @@ LAYOUTS = {
 }
 
 
+def test_the_weight_may_be_changed_in_place():
+    for v in layouts(draw((4, 3, 2, 2))):
+        for zero in (False, True):
+            v = v.index_fill(0, torch.tensor([1]), 0) if zero else v.clone()
+            g = draw((4,), 1).requires_grad_()
+            gradients = [
+                torch.autograd.grad(w.sum(), g)[0]
+                for w in (weight_norm(v, g).mul_(2), 2 * weight_norm(v, g))
+            ]
+            torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("learns", [(True, True), (True, False), (False, True)])
 def test_one_graph_gives_every_derivative_in_any_order(layout: str, learns: tuple[bool, bool]):

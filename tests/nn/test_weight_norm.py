@@ -337,11 +337,16 @@ def test_compiles_as_one_graph():
     torch.testing.assert_close(compiled(v, draw(2), (-1,)), weight_norm(v, draw(2), -1))
 
 
-@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.float8_e4m3fn])
 def test_what_is_no_real_floating_point_is_refused(dtype: torch.dtype):
     v = torch.ones(3, 2).to(dtype)
     with pytest.raises(TypeError, match="real floating-point"):
         weight_norm(v, torch.ones(3).to(dtype))
+
+
+def test_a_number_for_g_is_refused():
+    with pytest.raises(TypeError, match="g must be a tensor, not float"):
+        weight_norm(draw(3, 2), 1.0)
 
 
 def test_it_can_be_traced():
