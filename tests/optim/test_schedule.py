@@ -38,3 +38,29 @@ def test_any_number_of_epochs_starts_full_and_ends_near_nothing(epochs: int) -> 
     assert all(rate > 0 for rate in rates)
     assert schedule.beta1_at(0) == 0.9
     assert schedule.beta1_at(epochs - 1) == (0.9 if epochs == 1 else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "at least 1 epoch, not 0"),
+        ({"epochs": -3}, "at least 1 epoch, not -3"),
+        ({"lr": -0.1}, "learning rate must be at least 0"),
+        ({"lr": float("nan")}, "learning rate must be at least 0"),
+        ({"beta1": 1.0}, "beta must lie"),
+        ({"beta1_late": 1.5}, r"beta must lie in \[0, 1\), not 0.9 and then 1.5"),
+        ({"beta1_late": float("nan")}, "beta must lie"),
+    ],
+)
+def test_values_out_of_range_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Schedule(**{"epochs": 10, "lr": 0.1, **settings})
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("epoch", [-1, 10, 12])
+def test_there_is_no_epoch_outside_the_schedule(epoch: int, constant: bool) -> None:
+    schedule = Schedule(10, 0.1, constant=constant)
+    for ask in (schedule.learning_rate, schedule.beta1_at):
+        with pytest.raises(ValueError, match=f"there is no epoch {epoch}$"):
+            ask(epoch)

@@ -59,7 +59,8 @@ each_optimiser = pytest.mark.parametrize("optimiser", EQUATIONS)
 
 
 def test_these_are_all() -> None:
-    assert set(EQUATIONS) == {getattr(each, "func", each) for each in OPTIMISERS.values()}
+    params = [torch.nn.Parameter(torch.ones(1))]
+    assert set(EQUATIONS) == {type(each(params, lr=0.1)) for each in OPTIMISERS.values()}
 
 
 decays = st.floats(0, 0.999)
