@@ -237,11 +237,65 @@ def test_sparse_gradients_are_refused(optimiser: type[ForeachOptimizer]) -> None
 
 
 @each_optimiser
+def test_a_step_that_is_refused_does_not_count(optimiser: type[ForeachOptimizer]) -> None:
+    """Nor does it change anything, wherever the gradient lies that is refused."""
+    a, b, c = (torch.nn.Parameter(torch.ones(3)) for _ in range(3))
+    optimizer = optimiser([{"params": [a, b]}, {"params": [c]}])
+    for k in range(3):
+        for p in (a, b, c):
+            p.grad = torch.full_like(p, 0.3)
+        refused = (a, b, c)[k]
+        refused.grad = torch.ones(3).to_sparse()
+        before = copy.deepcopy(optimizer.state_dict()), [p.detach().clone() for p in (a, b, c)]
+        with pytest.raises(RuntimeError, match="dense"):
+            optimizer.step()
+        after = optimizer.state_dict(), [p.detach() for p in (a, b, c)]
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+        refused.grad = torch.full_like(refused, 0.3)
+        optimizer.step()
+        assert [optimizer.state[p]["step"] for p in (a, b, c)] == [k + 1] * 3
+
+
+@each_optimiser
+def test_complex_parameters_are_refused(optimiser: type[ForeachOptimizer]) -> None:
+    real = torch.nn.Parameter(torch.ones(3))
+    complex_one = torch.nn.Parameter(torch.ones(3, dtype=torch.complex64))
+    with pytest.raises(ValueError, match=f"{optimiser.__name__} takes real parameters only"):
+        optimiser([real, complex_one])
+    optimizer = optimiser([real])
+    with pytest.raises(ValueError, match="real parameters only"):
+        optimizer.add_param_group({"params": complex_one})
+    assert [group["params"] for group in optimizer.param_groups] == [[real]]
+
+
+@each_optimiser
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype_of_rate", [torch.float32, torch.float64])
+def test_a_learning_rate_may_be_a_tensor(
+    optimiser: type[ForeachOptimizer], dtype: torch.dtype, dtype_of_rate: torch.dtype
+) -> None:
+    """Of any type, from the start or later, and changed in place: as the number it holds."""
+    rate = torch.tensor(0.25, dtype=dtype_of_rate)
+    p, q, r = (torch.nn.Parameter(torch.ones(3, dtype=dtype)) for _ in range(3))
+    from_the_start, later, numbers = optimiser([p], lr=rate), optimiser([q]), optimiser([r])
+    later.param_groups[0]["lr"] = rate
+    for k in range(3):
+        rate.fill_(0.25 / 2**k)
+        numbers.param_groups[0]["lr"] = 0.25 / 2**k
+        for each in (p, q, r):
+            each.grad = torch.full_like(each, 0.3 + k)
+        for optimizer in (from_the_start, later, numbers):
+            optimizer.step()
+    assert torch.equal(p, r)
+    assert torch.equal(q, r)
+
+
+@each_optimiser
 def test_values_out_of_range_are_refused(optimiser: type[ForeachOptimizer]) -> None:
     params = [torch.nn.Parameter(torch.ones(1))]
     bad = {
         "lr": (-1.0, float("nan")),
-        "betas": ((1.0, 0.9), (0.9, -0.1), (0.9, float("nan"))),
+        "betas": ((1.0, 0.9), (0.9, -0.1), (0.9, float("nan")), (), (0.9,), (0.9, 0.9, 0.9)),
         "gamma": (1.0, -0.1, float("nan")),
         "eps": (-1e-8, float("nan")),
     }

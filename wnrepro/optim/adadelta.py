@@ -45,4 +45,4 @@ class Adadelta(ForeachOptimizer):
         torch._foreach_addcmul_(g2, gradients, gradients, 1 - gamma)
         root = torch._foreach_add(g2, group["eps"])
         torch._foreach_sqrt_(root)
-        torch._foreach_addcdiv_(params, gradients, root, -group["lr"])
+        torch._foreach_addcdiv_(params, gradients, root, -float(group["lr"]))

@@ -54,7 +54,7 @@ class Adam(ForeachOptimizer):
         gradients: list[Tensor],
         *state: list[Tensor],
     ) -> None:
-        (m, s), (beta1, beta2), lr = state, group["betas"], group["lr"]
+        (m, s), (beta1, beta2), lr = state, group["betas"], float(group["lr"])
         if beta2 > 0 and not torch.compiler.is_compiling() and _have_kernel(params, gradients, m):
             # torch's fused kernel has its ε outside the root; ours goes into s before it.
             torch._foreach_add_(s, group["eps"] * (1 - beta2) / beta2)

@@ -49,4 +49,4 @@ class Adamax(ForeachOptimizer):
         torch._foreach_mul_(u, beta2)
         torch._foreach_maximum_(u, torch._foreach_abs(gradients))
         denominator = torch._foreach_add(u, group["eps"])
-        torch._foreach_addcdiv_(params, m, denominator, -group["lr"])
+        torch._foreach_addcdiv_(params, m, denominator, -float(group["lr"]))

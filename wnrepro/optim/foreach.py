@@ -21,8 +21,8 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
 
     Parameters whose gradient is None are left alone, and their state with them.
 
-    Raises ValueError for a learning rate or ε below 0 and for a decay outside [0, 1), RuntimeError
-    for a sparse gradient.
+    Raises ValueError for a learning rate or ε below 0, for a decay outside [0, 1) and for complex
+    parameters, RuntimeError for a sparse gradient: a step that is refused changes nothing.
     """
 
     state_names: ClassVar[tuple[str, ...]]
@@ -35,6 +35,10 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
         """As torch's, with the settings checked; the constructor's groups come through here too."""
         _check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        if any(p.is_complex() for p in self.param_groups[-1]["params"]):
+            self.param_groups.pop()
+            # Their averages are of |∇|²; ∇² is another number.
+            raise ValueError(f"{type(self).__name__} takes real parameters only, none complex")
 
     @torch.no_grad()
     def step(  # pyright: ignore[reportIncompatibleMethodOverride]  # torch declares overloads
@@ -45,18 +49,21 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # Every gradient is looked at before the first parameter changes.
+        gradients: list[list[tuple[Tensor, Tensor]]] = []
         for group in self.param_groups:
+            gradients.append([(p, g) for p in group["params"] if (g := p.grad) is not None])
+            for _, gradient in gradients[-1]:
+                if gradient.is_sparse:
+                    raise RuntimeError(f"{type(self).__name__} takes dense gradients only")
+        for group, pairs in zip(self.param_groups, gradients, strict=True):
             # Together only what has had as many updates: Adam's bias correction depends on it.
             by_step: dict[int, list[tuple[Tensor, ...]]] = {}
-            for p in group["params"]:
-                gradient = p.grad
-                if gradient is not None:
-                    if gradient.is_sparse:
-                        raise RuntimeError(f"{type(self).__name__} takes dense gradients only")
-                    state = self.state[p] or self._start(p)
-                    state["step"] += 1
-                    tensors = p, gradient, *[state[name] for name in self.state_names]
-                    by_step.setdefault(state["step"], []).append(tensors)
+            for p, gradient in pairs:
+                state = self.state[p] or self._start(p)
+                state["step"] += 1
+                tensors = p, gradient, *[state[name] for name in self.state_names]
+                by_step.setdefault(state["step"], []).append(tensors)
             for t, rows in by_step.items():
                 self._update(group, t, *map(list, zip(*rows, strict=True)))
         return loss
@@ -86,7 +93,10 @@ def _check(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"the learning rate must be at least 0, not {settings['lr']}")
     if not 0 <= settings.get("gamma", 0) < 1:
         raise ValueError(f"gamma must lie in [0, 1), not {settings['gamma']}")
-    if not all(0 <= beta < 1 for beta in settings.get("betas", ())):
-        raise ValueError(f"each beta must lie in [0, 1), not {tuple(settings['betas'])}")
+    betas = tuple(settings.get("betas", (0, 0)))
+    if len(betas) != 2:
+        raise ValueError(f"there must be two betas, not {betas}")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"each beta must lie in [0, 1), not {betas}")
     if not settings.get("eps", 0) >= 0:
         raise ValueError(f"eps must be at least 0, not {settings['eps']}")

@@ -39,7 +39,7 @@ class Momentum(ForeachOptimizer):
     ) -> None:
         (v,) = state
         torch._foreach_mul_(v, group["gamma"])
-        torch._foreach_add_(v, gradients, alpha=group["lr"])
+        torch._foreach_add_(v, gradients, alpha=float(group["lr"]))
         torch._foreach_sub_(params, v)
 
 
@@ -72,4 +72,4 @@ class AveragedMomentum(ForeachOptimizer):
     ) -> None:
         (m,) = state
         torch._foreach_lerp_(m, gradients, 1 - group["gamma"])
-        torch._foreach_add_(params, m, alpha=-group["lr"])
+        torch._foreach_add_(params, m, alpha=-float(group["lr"]))
