@@ -16,8 +16,10 @@ class Arm:
     id: its name in configs, code and files.
     label: its name in tables and captions.
     short: its name beside a line of a figure, where the label would not fit.
-    colour: sRGB hex; from the palette of Okabe & Ito (2008), which colour-blind readers can tell
-        apart. Grey stands for black, so that it can be seen on a dark page too.
+    colour, dark: sRGB hex, on white and on a dark page. Readers with any of the three kinds of
+        colour blindness can tell any two arms apart, and read a name in its colour
+        (`tests/test_drawing.py` says by how much).
+    marker: matplotlib's, on the arm's lines: a second way to tell them apart.
     takes_init: whether the data-dependent init (eq. 5, 6) is defined for it.
     """
 
@@ -25,26 +27,38 @@ class Arm:
     label: str
     short: str
     colour: str
+    dark: str
+    marker: str
     takes_init: bool
 
 
 ARMS: dict[str, Arm] = {
     arm.id: arm
     for arm in (
-        Arm("plain", "plain", "plain", "#7F7F7F", takes_init=True),
-        Arm("wn", "weight norm", "WN", "#0072B2", takes_init=True),
-        Arm("bn", "batch norm", "BN", "#D55E00", takes_init=False),
-        Arm("mean_only_bn", "mean-only batch norm", "mean-only BN", "#009E73", takes_init=True),
+        Arm("plain", "plain", "plain", "#3C4246", "#8A8F94", "o", takes_init=True),
+        Arm("wn", "weight norm", "WN", "#1D69FE", "#3686FF", "s", takes_init=True),
+        Arm("bn", "batch norm", "BN", "#CE4C01", "#F97743", "^", takes_init=False),
+        Arm(
+            "mean_only_bn",
+            "mean-only batch norm",
+            "mean-only BN",
+            *("#067B5E", "#5BD3A5", "D"),
+            takes_init=True,
+        ),
         Arm(
             "wn_mean_only_bn",
             "weight norm + mean-only batch norm",
             "WN + mean-only BN",
-            "#CC79A7",
+            *("#9A3F89", "#F0A8DF", "v"),
             takes_init=True,
         ),
         # Not an arm of the paper's text: how the authors' released code builds its plain network.
         Arm(
-            "plain_frozen_scale", "plain, frozen scale", "frozen scale", "#E69F00", takes_init=True
+            "plain_frozen_scale",
+            "plain, frozen scale",
+            "frozen scale",
+            *("#573600", "#FFEA4E", "P"),
+            takes_init=True,
         ),
     )
 }

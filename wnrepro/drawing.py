@@ -1,24 +1,39 @@
 """How the figures look and how they are saved: the same data give the same bytes."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from matplotlib import style
+import numpy as np
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
+from wnrepro.arms import ARMS
 from wnrepro.replacement import replace_file
 
 Colour = str | tuple[float, ...]
 
+GREY, BLUE, RED, GREEN, PURPLE, BROWN = (arm.colour for arm in ARMS.values())
+"""For lines that are of no arm: the arms' colours, which can be told apart, on a dark page too."""
+
 WIDTH_INCHES = 7.0
 """Twice the width of a column: fonts of 11 pt are 5 to 6 pt at half a page's width."""
 
+INK = "text.color"
+"""The rcParam with the colour of lines and words that belong to no arm."""
+_INK_COLOUR = "#111111"
+"""Not black, which an SVG does not write down, so that it could not be exchanged."""
 _STYLE = {
+    **dict.fromkeys(
+        (INK, "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK_COLOUR
+    ),
     "figure.constrained_layout.use": True,
     "font.size": 11,
     "axes.labelsize": 11,
@@ -36,16 +51,19 @@ _STYLE = {
     # Names in an SVG are hashes; with a salt they are the same each time.
     "svg.hashsalt": "wnrepro",
 }
-INK = "text.color"
-"""The rcParam with the colour of lines and words that belong to no arm."""
-_INK_COLOUR = "#111111"
-_WITH_DARK = dict.fromkeys(
-    (INK, "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK_COLOUR
-)
-"""Not black, which an SVG does not write down, so that it could not be exchanged."""
-_DARK = {_INK_COLOUR: "#d8dee6", "#ffffff": "#0d1117", "#dddddd": "#333a44"}
-"""Ink, background and grid on a light page → on a dark one, GitHub's. The colours of the arms are
-legible on both."""
+_SHADES = {
+    to_hex(colormaps["viridis"](x)): to_hex(colormaps["viridis"](1 - x))
+    for x in np.linspace(0, 0.6, 13)
+}
+"""Of a sequence, on a light page → on a dark one, without the end that the page would hide."""
+_DARK = {
+    _INK_COLOUR: "#d8dee6",
+    "#ffffff": "#0d1117",
+    "#dddddd": "#333a44",
+    **{arm.colour.lower(): arm.dark.lower() for arm in ARMS.values()},
+    **_SHADES,
+}
+"""Colours on a light page → on a dark one: ink, ground (GitHub's) and grid; the arms; shades."""
 _OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"dpi": 200, "metadata": {"Software": None}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -60,33 +78,73 @@ def panels(columns: int, height: float = 3.0, **options: object) -> tuple[Figure
     return figure, list(axes[0])
 
 
+class End(NamedTuple):
+    """Where a line ends, and what is to stand there: its name and, of an arm, its marker."""
+
+    x: float
+    y: float
+    text: str
+    colour: Colour
+    marker: str = ""
+
+
+def shades(count: int) -> list[str]:
+    """So many colours of a sequence, dark to light; light to dark on a dark page."""
+    known = list(_SHADES)
+    return [known[round(place)] for place in np.linspace(0, len(known) - 1, count)]
+
+
 def label(axes: Axes, x: float, y: float, text: str, colour: Colour, **options: object) -> None:
     """Name a line in its own colour beside a point of it, instead of a legend."""
     given = {"textcoords": "offset points", "xytext": (5, 0), "va": "center", "fontsize": 10}
     axes.annotate(text, xy=(x, y), color=colour, **(given | options))  # type: ignore[arg-type]
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, Colour]]) -> None:
-    """Name several lines at their ends (x, y, text, colour), moved apart where they would overlap.
+def label_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Name several lines at their ends, moved apart, up and down, where they would overlap.
 
     To be called when the axes have their limits and scales.
     """
-    gap = 11.0  # points
+    gap = 11.5  # points
     figure = axes.get_figure(root=True)
     assert figure is not None
     lay_out(figure)
     scale = 72 / figure.dpi
-    ordered = sorted(ends, key=lambda end: end[1])
-    places = [float(axes.transData.transform(end[:2])[1]) * scale for end in ordered]
-    heights = list(places)
-    for k in range(1, len(heights)):
-        heights[k] = max(heights[k], heights[k - 1] + gap)
-    ceiling = axes.bbox.y1 * scale
-    for k in reversed(range(len(heights))):  # no higher than the axes, which may have a title
-        heights[k] = min(heights[k], ceiling)
-        ceiling = heights[k] - gap
-    for (x, y, text, colour), place, height in zip(ordered, places, heights, strict=True):
-        label(axes, x, y, text, colour, xytext=(5, height - place))
+    ordered = sorted(ends, key=lambda end: end.y)
+    places = [float(axes.transData.transform((end.x, end.y))[1]) * scale for end in ordered]
+    heights = spread(places, gap, axes.bbox.y0 * scale, axes.bbox.y1 * scale)
+    for end, place, height in zip(ordered, places, heights, strict=True):
+        up = height - place
+        if end.marker:
+            beside = ScaledTranslation(8 / 72, up / 72, figure.dpi_scale_trans)
+            axes.scatter(
+                *(end.x, end.y),
+                marker=end.marker,
+                color=end.colour,
+                s=20,
+                transform=axes.transData + beside,
+                clip_on=False,
+                zorder=3,  # above the grid
+            )
+        label(axes, end.x, end.y, end.text, end.colour, xytext=(14 if end.marker else 5, up))
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Rising `places` moved as little as can be (squares) to lie `gap` apart, from low to high.
+
+    If they do not all fit, they reach beyond high.
+    """
+    # Without the gaps, what is sought is the nearest sequence that does not fall: where it would,
+    # neighbours take their common mean (isotonic regression).
+    blocks: list[list[float]] = []
+    for k, place in enumerate(places):
+        blocks.append([place - k * gap])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    found = [float(np.mean(block)) for block in blocks for _ in block]
+    highest = max(low, high - (len(places) - 1) * gap)
+    return [min(max(place, low), highest) + k * gap for k, place in enumerate(found)]
 
 
 def lay_out(figure: Figure) -> None:
@@ -108,24 +166,24 @@ def save(
     stem: Path,
     forms: Sequence[str] = ("png", "svg"),
     *,
-    dark: bool = False,
+    dark: bool = True,
 ) -> None:
     """`<stem>.png` and so on, for each of `forms`, of the figure that `draw` makes in this style.
 
     forms: of png, svg and pdf. dark: `<stem>-dark.svg` too, the SVG with the colours of a dark
     page. The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
     """
-    with style.context(["default", _STYLE | _WITH_DARK if dark else _STYLE]):
+    with style.context(["default", _STYLE]):
         figure = draw()
         for form in forms:
             image = io.BytesIO()
             figure.savefig(image, format=form, **_OPTIONS[form])
             replace_file(stem.with_suffix(f".{form}"), image.getbuffer())
             if dark and form == "svg":
-                replace_file(stem.with_name(f"{stem.name}-dark.svg"), _darkened(image.getvalue()))
+                svg = darkened(image.getvalue().decode())
+                replace_file(stem.with_name(f"{stem.name}-dark.svg"), svg)
 
 
-def _darkened(svg: bytes) -> bytes:
-    for light, on_dark in _DARK.items():
-        svg = svg.replace(light.encode(), on_dark.encode())
-    return svg
+def darkened(svg: str) -> str:
+    """The SVG with the colours of a dark page; a colour that has none there stays."""
+    return re.sub(r"#[0-9a-f]{6}", lambda found: _DARK.get(found[0], found[0]), svg)

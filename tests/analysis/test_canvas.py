@@ -1,14 +1,22 @@
-"""Axes of errors, and pages that are dark."""
+"""Axes of errors, the marks on lines, and what names them."""
 
+import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from wnrepro import drawing
-from wnrepro.analysis.canvas import canvas, log_errors, log_rates, name_lines, ticks
+from wnrepro.analysis.canvas import (
+    End,
+    canvas,
+    log_errors,
+    log_rates,
+    marks,
+    name_lines,
+    ticks,
+)
+from wnrepro.arms import ARMS
 
 
 def test_ticks_are_few_round_and_inside() -> None:
@@ -20,6 +28,10 @@ def test_ticks_are_few_round_and_inside() -> None:
         assert 2 <= len(found) <= 7, (low, high, found)
         assert all(low <= tick <= high for tick in found)
         assert found == sorted(set(found))
+        if high / low > 1.5 and len(found) > 2:
+            share = [math.log(tick / low) / math.log(high / low) for tick in found]
+            assert share[0] <= 0.16, (low, high, found)
+            assert share[-1] >= 0.75, (low, high, found)
         assert all(len(f"{tick:g}".strip("0.").replace(".", "")) <= 3 for tick in found)
 
 
@@ -44,34 +56,33 @@ def test_all_rates_are_inside(rates: list[float]) -> None:
     assert len(axes.get_xticks()) >= 1
 
 
-def draw() -> Figure:
-    figure, (axes,) = canvas("a title; n = 1 seed", 1)
-    axes.plot([0, 1], [0, 1], color="#0072B2")
-    name_lines(axes, [(1.0, "WN", "#0072B2")])
-    return figure
+def test_errors_near_the_lower_edge_have_a_number_beside_them() -> None:
+    # The test errors of the comparison of learning rates: most of them lie below 3 %.
+    assert ticks(1.12, 75.0)[0] <= 2
 
 
-def test_a_dark_page_has_the_same_lines_and_other_colours(tmp_path: Path) -> None:
-    drawing.save(draw, tmp_path / "figure", ("svg",), dark=True)
-    light, dark = ((tmp_path / f"figure{end}.svg").read_text() for end in ("", "-dark"))
-    pairs = {"#111111": "#d8dee6", "#ffffff": "#0d1117", "#dddddd": "#333a44"}
-    for bright, on_dark in pairs.items():
-        assert bright in light
-        assert bright not in dark
-        dark = dark.replace(on_dark, bright)
-    assert dark == light
-    assert "#0072b2" in dark  # the arms keep theirs
-    # Black is what an SVG leaves unsaid: all that has a shape must say its colour.
-    assert "#000000" not in light
+def test_a_short_axis_has_marks_between_its_numbers() -> None:
+    axes = Figure().subplots()
+    log_errors(axes, [1.2, 60.0])
+    assert {3, 4, 6, 7, 8, 9, 30, 40} <= set(axes.yaxis.get_minorticklocs())
 
 
-def test_every_shape_of_a_dark_page_says_its_colour(tmp_path: Path) -> None:
-    drawing.save(draw, tmp_path / "figure", ("svg",), dark=True)
-    text = (tmp_path / "figure-dark.svg").read_text()
-    for block in text.split('<g id="text_')[1:]:
-        assert "fill: #" in block.split("</g>")[0]
+@pytest.mark.parametrize("count", [1, 2, 5, 30, 200])
+def test_a_line_has_its_marker_at_its_end_and_where_other_arms_have_none(count: int) -> None:
+    places = {arm: marks(arm, count) for arm in ARMS}
+    for found in places.values():
+        assert found[-1] == count - 1
+        assert found == sorted(set(found))
+        assert found[0] >= 0
+    if count >= 30:
+        for one, other in itertools.combinations(places.values(), 2):
+            assert set(one) & set(other) == {count - 1}
 
 
-def test_without_a_dark_page_there_is_none(tmp_path: Path) -> None:
-    drawing.save(draw, tmp_path / "figure", ("svg",))
-    assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
+def test_names_stand_at_the_edge_or_where_a_line_ends_before_it() -> None:
+    _, (axes,) = canvas("a title; n = 1 seed", 1)
+    axes.set(xlim=(0, 10), ylim=(0, 1))
+    name_lines(axes, [End(0.5, "wn"), End(math.inf, "bn"), End(0.2, "plain", 4)])
+    places = {text.get_text(): text.xy for text in axes.texts}
+    assert places == {"WN": (10, 0.5), "BN": (10, 1), "plain": (4, 0.2)}
+    assert len(axes.collections) == 3  # a marker beside each

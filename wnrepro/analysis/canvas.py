@@ -2,16 +2,29 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
+from wnrepro import drawing
+from wnrepro.arms import ARMS
 from wnrepro.drawing import label_ends, panels
 
-End = tuple[float, str, str]
-"""Where a line ends (y), what it is called and its colour."""
+
+class End(NamedTuple):
+    """Where the line of an arm ends; x: None for the right edge of the axes."""
+
+    y: float
+    arm: str
+    x: float | None = None
+
+
+DIVERGED = "×: a seed diverged"
+DIVERGED_HEIGHT = 1.03
+"""In axes' heights: such crosses stand above the axes, where no error is."""
 
 LINEAR_BELOW_PERCENT = 0.01
 """An error may be 0, which a logarithm does not show: below this the axis is linear."""
@@ -19,6 +32,7 @@ _STEPS = (
     (1,),
     (1, 3),
     (1, 2, 5),
+    (1, 1.5, 2, 3, 5, 7),
     (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
     (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
     tuple(x / 2 for x in range(2, 20)),
@@ -27,6 +41,12 @@ _STEPS = (
 )
 """Ticks within a decade, coarse to fine."""
 _FEWEST, _MOST = 3, 7
+_LOWEST, _HIGHEST = 0.16, 0.75
+"""The first tick is below, and the last above, this share of the axis."""
+_MINOR_DECADES = 2.5
+"""An axis of fewer has a mark without a number at each of 1 to 9 in a decade."""
+_MARKED = 3
+"""So many markers on a line, and one at its end."""
 _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
@@ -43,13 +63,31 @@ def canvas(title: str, columns: int = 2, height: float = 3.2) -> tuple[Figure, l
 
 
 def name_lines(axes: Axes, ends: Iterable[End]) -> None:
-    """Name lines at the right edge of the axes, at the height where they end or near it.
+    """Name the lines of arms at the height where they end or near it, each beside its marker.
 
     To be called when the axes have their limits and scales.
     """
     low, high = axes.get_ylim()
     edge = axes.get_xlim()[1]
-    label_ends(axes, [(edge, min(max(y, low), high), text, colour) for y, text, colour in ends])
+    known = [(ARMS[end.arm], edge if end.x is None else end.x, end.y) for end in ends]
+    label_ends(
+        axes,
+        [
+            drawing.End(x, min(max(y, low), high), arm.short, arm.colour, arm.marker)
+            for arm, x, y in known
+        ],
+    )
+
+
+def marks(arm: str, count: int) -> list[int]:
+    """Which of the `count` points of an arm's line have its marker: the last and a few before.
+
+    Each arm's stand elsewhere, so that lines that lie upon one another can be told apart.
+    """
+    offset = (list(ARMS).index(arm) + 0.5) / len(ARMS)
+    return sorted(
+        {round((k + offset) / _MARKED * (count - 1)) for k in range(_MARKED)} | {count - 1}
+    )
 
 
 def whole_numbers(axes: Axes, most: int = 6) -> None:
@@ -68,7 +106,7 @@ def log_errors(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
     high = max(high, 2 * LINEAR_BELOW_PERCENT)
     axes.set_yscale("symlog", linthresh=LINEAR_BELOW_PERCENT, linscale=0.4)
     start = max(low, LINEAR_BELOW_PERCENT)
-    _set_ticks(axes, low, high, ([0.0] if low == 0 else []) + ticks(start, high))
+    _set_ticks(axes, low, high, ([0.0] if low == 0 else []) + ticks(start, high), start)
 
 
 def log_norms(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
@@ -76,7 +114,7 @@ def log_norms(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
     low, high = _range(values)
     low, high = low / 1.12, high * 1.12
     axes.set_yscale("log")
-    _set_ticks(axes, low, high, ticks(low, high))
+    _set_ticks(axes, low, high, ticks(low, high), low)
 
 
 def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
@@ -94,15 +132,22 @@ def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers between low and high (> 0), for a logarithmic axis."""
+    """Three to seven round numbers between low and high (> 0), for a logarithmic axis.
+
+    They begin near low and end in the upper part, so that any point is near a number.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found: list[float] = []
     for steps in _STEPS:
         found = [float(f"{step}e{decade}") for decade in decades for step in steps]
         found = [tick for tick in found if low <= tick <= high]
-        if len(found) >= _FEWEST:
+        found = found[:: max(1, -(-len(found) // _MOST))]
+        if len(found) < _FEWEST:
+            continue
+        first, last = (math.log(found[k] / low) / math.log(high / low) for k in (0, -1))
+        if first <= _LOWEST and last >= _HIGHEST:
             break
-    return found[:: max(1, -(-len(found) // _MOST))]
+    return found
 
 
 def _range(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -111,8 +156,14 @@ def _range(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 100.0)
 
 
-def _set_ticks(axes: Axes, low: float, high: float, shown: list[float]) -> None:
+def _set_ticks(axes: Axes, low: float, high: float, shown: list[float], start: float) -> None:
+    """start: where the axis begins to be logarithmic."""
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(FixedLocator(shown))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(FixedLocator([]))
+    minor = []
+    if math.log10(high / start) < _MINOR_DECADES:
+        decades = range(math.floor(math.log10(start)), math.ceil(math.log10(high)))
+        minor = [float(f"{step}e{decade}") for decade in decades for step in range(1, 10)]
+    axes.yaxis.set_minor_locator(FixedLocator([tick for tick in minor if start <= tick <= high]))
+    axes.yaxis.set_minor_formatter(NullFormatter())

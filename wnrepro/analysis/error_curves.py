@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from wnrepro.analysis.averages import Average, over_seeds
-from wnrepro.analysis.canvas import End, canvas, log_errors, name_lines, whole_numbers
+from wnrepro.analysis.canvas import End, canvas, log_errors, marks, name_lines, whole_numbers
 from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
@@ -41,6 +41,7 @@ def draw(
             drawn += draw_paper(axes, records, near)
         ends, averages = draw_arms(axes, records, column, against)
         drawn += [average.mean for average in averages]
+        drawn += [y for average in averages for _, y in average.stopped]
         log_errors(axes, np.concatenate(drawn or [[]]))
         axes.set_ylabel(YLABELS[column])
         _set_x(axes, averages, against)
@@ -97,13 +98,20 @@ def draw_arms(
 ) -> tuple[list[End], list[Average]]:
     """Mean and interval of every arm; where the lines end, and what was drawn.
 
-    A run that diverged is dotted up to its last finite value, where there is a cross.
+    A run that diverged is dotted up to its last finite value, where there is a cross; the arm's
+    name stands at the last of them if no run was trained to the end.
     """
     ends: list[End] = []
     averages = []
     for arm in arms_in(records.runs):
         average = over_seeds(records, arm, column, against)
         if average is None:
+            if (records.runs["status"][records.runs["arm"] == arm] == "diverged").all():
+                # In the first epoch: there is no value, and the name at the left edge says that.
+                axes.plot(
+                    0, 1, "x", color=ARMS[arm].colour, transform=axes.transAxes, clip_on=False
+                )
+                ends.append(End(math.inf, arm, 0))
             continue
         averages.append(average)
         colour = ARMS[arm].colour
@@ -111,13 +119,20 @@ def draw_arms(
             axes.plot(x, y, color=colour, linewidth=0.9, linestyle=":")
             axes.plot(x[-1:], y[-1:], "x", color=colour)
         if not average.n:
+            x, y = max(((x[-1], y[-1]) for x, y in average.stopped if len(x)))
+            ends.append(End(y, arm, x))
             continue
-        # A line that ends before the others, as in time, ends in a dot; one epoch has no line.
-        axes.plot(average.x, average.mean, "-o", color=colour, markevery=[-1], zorder=3)
+        axes.plot(
+            *(average.x, average.mean),
+            color=colour,
+            marker=ARMS[arm].marker,
+            markevery=marks(arm, len(average.x)),
+            zorder=3,
+        )
         if average.n > 1:
             low = np.maximum(average.low, 0)
             axes.fill_between(average.x, low, average.high, color=colour, alpha=0.17, linewidth=0)
-        ends.append((average.mean[-1], ARMS[arm].short, colour))
+        ends.append(End(average.mean[-1], arm))
     return ends, averages
 
 

@@ -7,7 +7,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.analysis.canvas import End, canvas, log_errors, log_rates, name_lines
+from wnrepro.analysis.canvas import (
+    DIVERGED,
+    DIVERGED_HEIGHT,
+    End,
+    canvas,
+    log_errors,
+    log_rates,
+    name_lines,
+)
 from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.error_curves import YLABELS
 from wnrepro.analysis.records import Records, finals, finite
@@ -15,8 +23,6 @@ from wnrepro.arms import ARMS
 from wnrepro.statistics import Interval, t_interval
 
 _LABELS = {**YLABELS, "held_out_error_percent": "held-out error (%)"}
-_DIVERGED_HEIGHT = 1.03
-"""In axes' heights: crosses stand above the axes, where no error is."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,10 @@ def draw(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
             ends += end
         log_errors(axes, drawn)
         log_rates(axes, records.runs["learning_rate"])
-        axes.set_xlabel("learning rate")
+        # Not above the axes, where the crosses are.
+        explained = "" if records.diverged.empty else f"\n{DIVERGED}"
+        axes.set_xlabel(f"learning rate{explained}")
         axes.set_ylabel(_LABELS[column])
-        if not records.diverged.empty:
-            place = {"transform": axes.transAxes, "fontsize": 9}
-            axes.text(0, _DIVERGED_HEIGHT, "×: a seed diverged", va="bottom", **place)
         if axes is panels[-1]:
             name_lines(axes, ends)
     return figure
@@ -73,7 +78,8 @@ def _draw_arm(
     points = by_rate(runs, column)
     # NaN where all diverged: the line breaks there.
     means = [point.interval.estimate if point.interval else math.nan for point in points]
-    axes.plot([point.rate * shift for point in points], means, "-o", color=colour, markersize=3.5)
+    rates = [point.rate * shift for point in points]
+    axes.plot(rates, means, color=colour, marker=ARMS[arm].marker, markersize=4)
     shown = list(means)
     for point in points:
         if point.interval and point.interval.n > 1:
@@ -84,11 +90,12 @@ def _draw_arm(
         if point.diverged:
             axes.plot(
                 point.rate * shift,
-                _DIVERGED_HEIGHT + 0.035 * index,
+                DIVERGED_HEIGHT + 0.035 * index,
                 "x",
                 color=colour,
                 transform=axes.get_xaxis_transform(),
                 clip_on=False,
             )
     known = [mean for mean in means if math.isfinite(mean)]
-    return shown, [(known[-1], ARMS[arm].short, colour)] if known else []
+    # An arm of which no run was trained to the end has crosses alone, above the axes.
+    return shown, [End(known[-1] if known else math.inf, arm)] if points else []

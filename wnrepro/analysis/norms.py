@@ -5,7 +5,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.analysis.canvas import canvas, log_norms, log_rates, name_lines, whole_numbers
+from wnrepro.analysis.canvas import (
+    End,
+    canvas,
+    log_norms,
+    log_rates,
+    marks,
+    name_lines,
+    whole_numbers,
+)
 from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
@@ -52,7 +60,7 @@ def _panels(records: Records, norms: pd.DataFrame, title: str, against: str) -> 
             means = _draw_arm(axes, own[own["arm"] == arm], arm, against)
             drawn += means
             if means:
-                ends.append((means[-1], ARMS[arm].short, ARMS[arm].colour))
+                ends.append(End(means[-1], arm))
         axes.set_title(layer, fontsize=10.5)
         log_norms(axes, drawn)
         if against == "epoch":
@@ -76,7 +84,8 @@ def _draw_arm(axes: Axes, norms: pd.DataFrame, arm: str, against: str) -> list[f
     x = [float(place) for place, _ in intervals]
     means = [each.estimate for _, each in intervals]
     colour = ARMS[arm].colour
-    axes.plot(x, means, "-" if against == "epoch" else "-o", color=colour, markersize=3)
+    marked = marks(arm, len(x)) if against == "epoch" else None
+    axes.plot(*(x, means), color=colour, marker=ARMS[arm].marker, markersize=4, markevery=marked)
     if all(each.n > 1 for _, each in intervals):
         # An interval of few seeds may reach below 0, where no norm is and no logarithm.
         low = [max(each.low, each.estimate / 10) for _, each in intervals]

@@ -6,12 +6,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wnrepro.analysis.averages import over_seeds
-from wnrepro.analysis.canvas import canvas, log_errors, whole_numbers
+from wnrepro.analysis.canvas import (
+    DIVERGED,
+    DIVERGED_HEIGHT,
+    canvas,
+    log_errors,
+    marks,
+    whole_numbers,
+)
 from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.error_curves import YLABELS
 from wnrepro.analysis.records import Records, finals, finite
 from wnrepro.arms import ARMS
-from wnrepro.drawing import INK, label
+from wnrepro.drawing import INK, End, label_ends
 from wnrepro.statistics import Interval, paired_difference, t_interval
 
 WITH, WITHOUT = "data_dependent", "none"
@@ -46,7 +53,9 @@ def draw_inits(records: Records, title: str) -> Figure:
             average = over_seeds(chosen, arm, "train_error_percent")
             if average is not None and average.n:
                 colour = ARMS[arm].colour
-                left.plot(average.x, average.mean, dashes, color=colour, linewidth=1.3)
+                style = {"linestyle": dashes, "linewidth": 1.3, "markersize": 4}
+                marked = {"marker": ARMS[arm].marker, "markevery": marks(arm, len(average.x))}
+                left.plot(average.x, average.mean, color=colour, **style, **marked)
                 values += list(average.mean)
     log_errors(left, values)
     whole_numbers(left)
@@ -69,7 +78,7 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
         colour = ARMS[arm].colour
         if each.n > 1:
             axes.plot((each.low, each.high), (row, row), color=colour)
-        axes.plot(each.estimate, row, "o", color=colour)
+        axes.plot(each.estimate, row, ARMS[arm].marker, color=colour)
     names = [ARMS[arm].short.replace(" + ", " +\n") for arm in reversed(found)]
     axes.set_yticks(range(len(found)), names)
     for text, arm in zip(axes.get_yticklabels(), reversed(found), strict=True):
@@ -81,7 +90,10 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
 
 
 def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> Figure:
-    """One column of points per optimiser, one colour per arm: mean, interval and every seed."""
+    """One column of points per optimiser, one colour and marker per arm: mean, interval and seeds.
+
+    A cross above the axes where seeds diverged.
+    """
     figure, panels = canvas(title, len(columns), 3.5)
     present = [name for name in OPTIMISER_LABELS if name in set(records.runs["optimizer"])]
     arms = arms_in(records.runs)
@@ -98,9 +110,11 @@ def draw_optimisers(records: Records, title: str, columns: tuple[str, ...]) -> F
         axes.set_xlim(-0.5, len(present) - 0.5)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel(YLABELS[column])
-    for index, arm in enumerate(reversed(arms)):
-        place = {"xycoords": "axes fraction", "xytext": (6, 14 * index + 10)}
-        label(panels[-1], 1, 0, ARMS[arm].short, ARMS[arm].colour, **place)
+        if not records.diverged.empty:
+            axes.set_xlabel(DIVERGED)
+    edge, bottom = panels[-1].get_xlim()[1], panels[-1].get_ylim()[0]
+    known = [ARMS[arm] for arm in reversed(arms)]
+    label_ends(panels[-1], [End(edge, bottom, arm.short, arm.colour, arm.marker) for arm in known])
     return figure
 
 
@@ -111,9 +125,12 @@ def _draw_seeds(
     runs = records.runs
     chosen = runs[(runs["optimizer"] == optimiser) & (runs["arm"] == arm)]
     values = list(finite(finals(chosen, column)).values())
+    colour = ARMS[arm].colour
+    if (chosen["status"] == "diverged").any():
+        above = axes.get_xaxis_transform()
+        axes.plot(x, DIVERGED_HEIGHT, "x", color=colour, transform=above, clip_on=False)
     if not values:
         return []
-    colour = ARMS[arm].colour
     each = t_interval(values)
     shown = [*values, each.estimate]
     if each.n > 1:
@@ -121,5 +138,5 @@ def _draw_seeds(
         axes.plot((x, x), (low, high), color=colour, linewidth=1.2)
         shown += (low, high)
     axes.plot([x] * len(values), values, ".", color=colour, markersize=3, alpha=0.6)
-    axes.plot(x, each.estimate, "o", color=colour)
+    axes.plot(x, each.estimate, ARMS[arm].marker, color=colour)
     return shown

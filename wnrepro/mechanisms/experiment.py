@@ -20,7 +20,7 @@ A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, h
    `verdict` is a pure function that can come out in all three ways; use `decide`, which refuses a
    verdict below three seeds, and the named intervals of `wnrepro.statistics`.
    `draw` returns a matplotlib Figure, about 7 inches wide, made inside the style of
-   `wnrepro.drawing`; it is saved as `<results>/<name>.png` and `.svg`.
+   `wnrepro.drawing`; it is saved as `<results>/<name>.png`, `.svg` and `-dark.svg`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

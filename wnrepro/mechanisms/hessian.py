@@ -166,7 +166,8 @@ def draw(axes: Axes, rows: pd.DataFrame) -> None:
     last = rows[rows.epoch == rows.epoch.max()]
     for written, arm in (("w", "plain"), ("v_g", "wn")):
         middle = last[last.written_in == written].groupby("rank").eigenvalue_abs.median()
-        axes.plot(middle.index, middle, color=ARMS[arm].colour)
+        marked = {"marker": ARMS[arm].marker, "markevery": 0.2}
+        axes.plot(middle.index, middle, color=ARMS[arm].colour, **marked)
         at = len(middle) // 3
         label(
             axes, middle.index[at], middle.iloc[at], f"in {_TITLES[written].split(', by')[0]}",

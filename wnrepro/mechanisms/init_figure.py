@@ -3,13 +3,15 @@
 import math
 
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.drawing import WIDTH_INCHES
+from wnrepro.drawing import BLUE, INK, RED, WIDTH_INCHES
 from wnrepro.mechanisms.experiment import Data
 
-_COLOURS = {1: "#0072B2", 0: "#D55E00"}
+_COLOURS = {1: BLUE, 0: RED}
+_MARKERS = {1: "o", 0: "^"}
 _NAMES = {1: "with the init", 0: "without"}
 _ARMS = {"wn": "weight norm", "plain": "plain"}
 
@@ -21,11 +23,11 @@ def draw(data: Data) -> Figure:
     deep = rows[(rows.arm == "wn") & (rows.depth == rows.depth.max())]
     for init, colour in _COLOURS.items():
         own = deep[deep.init == init]
-        _band(grid[0][0], own, "init_batch_median_variance", colour, "-")
-        _band(grid[0][0], own, "other_median_variance", colour, "--")
-        _band(grid[0][1], own, "gradient_rms", colour, "-")
-        grid[0][0].plot([], [], color=colour, label=_NAMES[init])
-    grid[0][0].plot([], [], "--", color="#555555", label="on images the init did not see")
+        _band(grid[0][0], own, "init_batch_median_variance", init, "-")
+        _band(grid[0][0], own, "other_median_variance", init, "--")
+        _band(grid[0][1], own, "gradient_rms", init, "-")
+        grid[0][0].plot([], [], color=colour, marker=_MARKERS[init], label=_NAMES[init])
+    grid[0][0].plot([], [], "--", color=rcParams[INK], label="on images the init did not see")
     grid[0][0].set(title="weight norm: variance", ylabel="variance of a unit's t")
     grid[0][1].set(title="weight norm: gradient", ylabel="rms of ∇L by t")
     for axes in grid[0]:
@@ -36,10 +38,12 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _band(axes: Axes, rows: pd.DataFrame, column: str, colour: str, dashes: str) -> None:
+def _band(axes: Axes, rows: pd.DataFrame, column: str, init: int, dashes: str) -> None:
+    colour = _COLOURS[init]
     by_layer = rows.groupby("layer")[column]
     middle = by_layer.median()
-    axes.plot(middle.index, middle, dashes, color=colour)
+    marked = {"marker": _MARKERS[init], "markevery": max(1, len(middle) // 4)}
+    axes.plot(middle.index, middle, linestyle=dashes, color=colour, **marked)
     axes.fill_between(
         middle.index, by_layer.min(), by_layer.max(), color=colour, alpha=0.2, linewidth=0
     )
@@ -52,9 +56,15 @@ def _draw_training(axes: Axes, runs: pd.DataFrame, arm: str) -> None:
         each = best[best.init == init]
         middle = each.groupby("depth").train_loss_nats.median()
         axes.plot(middle.index, middle, color=colour)
-        axes.plot(each.depth, each.train_loss_nats, "o", color=colour, markersize=4, alpha=0.6)
-    axes.axhline(math.log(10), color="black", linestyle=":", linewidth=1)
-    axes.axhline(math.log(10) / 2, color="black", linestyle="--", linewidth=0.8)
+        axes.plot(
+            *(each.depth, each.train_loss_nats),
+            marker=_MARKERS[init],
+            linestyle="none",
+            color=colour,
+            alpha=0.6,
+        )
+    axes.axhline(math.log(10), color=rcParams[INK], linestyle=":", linewidth=1)
+    axes.axhline(math.log(10) / 2, color=rcParams[INK], linestyle="--", linewidth=0.8)
     axes.set(
         title=f"{_ARMS[arm]}: training", xscale="log", yscale="log",
         xlabel="hidden layers", ylabel="training loss (nats)",

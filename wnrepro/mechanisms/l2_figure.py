@@ -2,16 +2,24 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import rcParams
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from wnrepro.arms import ARMS
-from wnrepro.drawing import WIDTH_INCHES, label_ends, plain_numbers
+from wnrepro.drawing import (
+    BROWN,
+    INK,
+    WIDTH_INCHES,
+    End,
+    label_ends,
+    plain_numbers,
+    shades,
+)
 from wnrepro.mechanisms.experiment import Data
 
-_COLOURS = {"v": ARMS["wn"].colour, "g": "#E69F00", "w": ARMS["plain"].colour}
+_COLOURS = {"v": ARMS["wn"].colour, "g": BROWN, "w": ARMS["plain"].colour}
+_MARKERS = {"v": ARMS["wn"].marker, "g": "^", "w": ARMS["plain"].marker}
 _NAMES = {"v": "v", "g": "g", "w": "w (plain)"}
 
 
@@ -46,12 +54,20 @@ def _by_target(axes: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
     for target, colour in _COLOURS.items():
         own = rows[rows.penalised == target]
         if len(own):
-            ends.append((*_line(axes, own, x, y, colour), _NAMES[target], colour))
+            marker = _MARKERS[target]
+            end = _line(axes, own, x, y, colour, marker)
+            ends.append(End(*end, _NAMES[target], colour, marker))
     label_ends(axes, ends)
 
 
 def _line(
-    axes: Axes, rows: pd.DataFrame, x: str, y: str, colour: str, dashes: str = "-"
+    axes: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    colour: str,
+    marker: str = "o",
+    dashes: str = "-",
 ) -> tuple[float, float]:
     """Geometric mean and range over seeds; returns its rightmost point, in the axis's direction.
 
@@ -61,7 +77,7 @@ def _line(
     by_x = rows[y].clip(lower=1e-17)[finite].groupby(rows[x])
     middle = by_x.apply(lambda values: float(np.exp(np.log(values).mean())))
     axes.fill_between(middle.index, by_x.min(), by_x.max(), color=colour, alpha=0.25, linewidth=0)
-    axes.plot(middle.index, middle, marker="o", linestyle=dashes, color=colour, markersize=3.5)
+    axes.plot(middle.index, middle, marker=marker, linestyle=dashes, color=colour, markersize=4)
     k = 0 if axes.xaxis_inverted() else -1
     return float(middle.index[k]), float(middle.iloc[k])
 
@@ -78,8 +94,12 @@ def _draw_imitation(axes: Axes, steps: pd.DataFrame) -> None:
     ):
         own = strongest[(strongest.penalised == target) & (strongest.precision == precision)]
         if len(own):
-            end = _line(axes, own, "step", "from_imitation_relative", _COLOURS[target], dashes)
-            ends.append((*end, name, _COLOURS[target]))
+            colour, marker = _COLOURS[target], _MARKERS[target]
+            end = _line(axes, own, "step", "from_imitation_relative", colour, marker, dashes)
+            ends.append(End(*end, name, colour, marker))
+    # A line that ends early is named beside the others, where no line is.
+    right = max((end.x for end in ends), default=1.0)
+    ends = [end._replace(x=right) for end in ends]
     axes.set_ylim(top=1e5)  # room for the names
     label_ends(axes, ends)
 
@@ -88,12 +108,12 @@ def _draw_effective(axes: Axes, steps: pd.DataFrame) -> None:
     own = steps[(steps.penalised == "v") & (steps.precision == "float64")]
     axes.set(title="penalty λ on v", xlabel="step", ylabel="effective rate  η/‖v‖²")
     penalties = sorted(own.penalty.unique())
-    colours = colormaps["viridis"](np.linspace(0.1, 0.85, len(penalties)))
+    ink = rcParams[INK]
     none = own[own.penalty == penalties[0]]
-    ends = [(*_line(axes, none, "step", "effective_rate_unpenalised", "black"), "λ = 0", "black")]
-    for penalty, colour in list(zip(penalties, colours, strict=True))[::2]:
-        shade = to_hex(colour)
+    ends = [End(*_line(axes, none, "step", "effective_rate_unpenalised", ink), "λ = 0", ink)]
+    shown = penalties[::2]
+    for penalty, shade in zip(shown, shades(len(shown)), strict=True):
         each = own[own.penalty == penalty]
         end = _line(axes, each, "step", "effective_rate", shade)
-        ends.append((*end, f"{penalty:g}", shade))
+        ends.append(End(*end, f"{penalty:g}", shade))
     label_ends(axes, ends)

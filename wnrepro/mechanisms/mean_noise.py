@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from wnrepro.arms import ARMS
-from wnrepro.drawing import panels
+from wnrepro.drawing import INK, panels
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import training, units
 from wnrepro.nn import BatchNorm, Unit
@@ -208,23 +209,24 @@ def draw(data: Data) -> Figure:
             each = own[own.arm == arm].groupby("epoch")
             middle = each.kurtosis_median.median()
             colour = ARMS[arm].colour
-            axes.plot(middle.index, middle, "o-", color=colour)
+            marker = ARMS[arm].marker
+            axes.plot(middle.index, middle, color=colour, marker=marker)
             axes.fill_between(
                 middle.index, each.kurtosis_q10.median(), each.kurtosis_q90.median(),
                 color=colour, alpha=0.2, linewidth=0,
             )  # fmt: skip
             pooled = each.kurtosis_over_examples_median.median()
-            axes.plot(pooled.index, pooled, "--", color=colour)
-        axes.axhspan(-error, error, color="black", alpha=0.12, linewidth=0)
+            axes.plot(pooled.index, pooled, "--", color=colour, marker=marker)
+        axes.axhspan(-error, error, color=rcParams[INK], alpha=0.12, linewidth=0)
         axes.set(title=layer, xlabel="epoch", xscale="symlog", yscale="symlog")
         axes.set_xlim(left=0)
         ticks = sorted(own.epoch.unique())
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
     all_axes[0].set_ylabel("excess kurtosis")
     lines = [
-        all_axes[0].plot([], [], style, color=ARMS[arm].colour)[0]
+        all_axes[0].plot([], [], style, color=ARMS[arm].colour, marker=ARMS[arm].marker)[0]
         for arm in ARMS_SHOWN
-        for style in ("o-", "--")
+        for style in ("-", "--")
     ]
     names = [
         f"{ARMS[arm].label}, {what}" for arm in ARMS_SHOWN for what in ("one activation", "pooled")

@@ -81,7 +81,8 @@ def _section(
         for f in verdict.findings
     ]
     text += [
-        f"![{e.title}]({e.name}.png)",
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{e.name}-dark.svg">'
+        f'<img src="{e.name}.png" alt="{e.title}"></picture>',
         f"*{caption.strip()}*",
         "\n".join(["| measured | value | interval | n |", "|---|---|---|---|", *rows]),
         f"**Verdict: {verdict.outcome}.** {verdict.because}",

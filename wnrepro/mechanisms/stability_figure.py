@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro.arms import ARMS
-from wnrepro.drawing import WIDTH_INCHES, label_ends
+from wnrepro.arms import ARMS, Arm
+from wnrepro.drawing import INK, WIDTH_INCHES, End, label_ends, shades
 from wnrepro.mechanisms.experiment import Data
 from wnrepro.mechanisms.loss_range import Range
 
@@ -36,9 +36,9 @@ def draw(data: Data, ranges: Mapping[tuple[str, str], Sequence[Range]]) -> Figur
     for setting, axes in panels.items():
         own = losses[losses.setting == setting]
         for arm in [arm for arm in arms if (own.arm == arm).any()]:
-            _draw_losses(axes, own[own.arm == arm], ARMS[arm].colour)
+            _draw_losses(axes, own[own.arm == arm], ARMS[arm])
             _draw_range(axes, ranges[setting, arm], heights[arm], ARMS[arm].colour)
-        axes.axhline(math.log(10), color="black", linestyle=":", linewidth=1)
+        axes.axhline(math.log(10), color=rcParams[INK], linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", ylim=(heights[arms[-1]] / 1.06, _TOP))
         axes.set_yticks([0.6, 1, 2, 4], ["0.6", "1", "2", "4"])
         axes.set_yticks([], minor=True)
@@ -48,7 +48,9 @@ def draw(data: Data, ranges: Mapping[tuple[str, str], Sequence[Range]]) -> Figur
     names = [
         (axes_line, _SHORT.get(arm, ARMS[arm].label))
         for arm in arms
-        for axes_line in [grid[0][0].plot([], [], color=ARMS[arm].colour, linewidth=2.5)[0]]
+        for axes_line in [
+            grid[0][0].plot([], [], color=ARMS[arm].colour, marker=ARMS[arm].marker)[0]
+        ]
     ]
     figure.legend(
         [line for line, _ in names], [name for _, name in names],
@@ -57,11 +59,14 @@ def draw(data: Data, ranges: Mapping[tuple[str, str], Sequence[Range]]) -> Figur
     return figure
 
 
-def _draw_losses(axes: Axes, runs: pd.DataFrame, colour: str) -> None:
+def _draw_losses(axes: Axes, runs: pd.DataFrame, arm: Arm) -> None:
     by_rate = runs.groupby("learning_rate").train_loss_nats
     table = pd.DataFrame({"low": by_rate.min(), "mid": by_rate.median(), "high": by_rate.max()})
     table = table[np.isfinite(table.high)]
-    axes.plot(table.index, table.mid, color=colour)
+    colour = arm.colour
+    # At every other rate, beginning elsewhere for every other arm: lines lie upon one another.
+    marked = slice(list(ARMS).index(arm.id) % 2, None, 2)
+    axes.plot(table.index, table.mid, color=colour, marker=arm.marker, markevery=marked)
     axes.fill_between(table.index, table.low, table.high, color=colour, alpha=0.25, linewidth=0)
 
 
@@ -75,17 +80,16 @@ def _draw_effective(axes: Axes, steps: pd.DataFrame) -> None:
     own = steps[(steps.setting == "gd_vectors") & steps.effective_step.notna()]
     rates = sorted(own.learning_rate.unique())
     shown = rates[:: max(1, (len(rates) - 1) // 6)]
-    colours = colormaps["viridis"](np.linspace(0, 0.87, len(shown)))
     axes.set(xscale="log", yscale="log", xlabel="step", ylabel="effective step  η·g/‖v‖")
     axes.margins(x=0.16, y=0.13)
     ends = []
-    for rate, colour in zip(shown, colours, strict=True):
+    for rate, colour in zip(shown, shades(len(shown)), strict=True):
         line = np.exp(
             np.log(own[own.learning_rate == rate].set_index("step").effective_step)
             .groupby("step")
             .mean()
         )
-        axes.plot(line.index, line, "o-", color=tuple(colour), markersize=2.5)
-        ends.append((line.index[-1], line.iloc[-1], f"{rate:g}", tuple(colour)))
+        axes.plot(line.index, line, "o-", color=colour, markersize=2.5)
+        ends.append(End(line.index[-1], line.iloc[-1], f"{rate:g}", colour))
     label_ends(axes, ends)
     axes.set_title("weight norm, by learning rate of v")

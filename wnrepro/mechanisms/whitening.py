@@ -3,16 +3,18 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wnrepro.drawing import label, panels
+from wnrepro.drawing import BLUE, BROWN, INK, PURPLE, RED, label, panels
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import digits
 from wnrepro.nn.weight_norm import weight_norm
@@ -23,11 +25,11 @@ SAME = 1e-6
 DIFFERENT = 1e-2
 N_CLASSES = 10
 CASES = {
-    # (data, batch): (title, colour)
-    ("whitened", "all"): ("whitened, all images", "#0072B2"),
-    ("whitened", "100"): ("whitened, batches of 100", "#56B4E9"),
-    ("raw", "all"): ("not whitened, all images", "#D55E00"),
-    ("raw", "100"): ("not whitened, batches of 100", "#E69F00"),
+    # (data, batch): (title, colour, marker)
+    ("whitened", "all"): ("whitened, all images", BLUE, "o"),
+    ("whitened", "100"): ("whitened, batches of 100", PURPLE, "v"),
+    ("raw", "all"): ("not whitened, all images", RED, "^"),
+    ("raw", "100"): ("not whitened, batches of 100", BROWN, "s"),
 }
 
 
@@ -164,7 +166,7 @@ def verdict(data: Data) -> Verdict:
     ]
     for precision, eps in (("float32", 0.0), ("float64", 0.0), ("float64", 1e-6)):
         own = rows[(rows.precision == precision) & (rows.eps == eps)]
-        for (which, batch), (title, _) in CASES.items():
+        for (which, batch), (title, *_) in CASES.items():
             case = own[(own.data == which) & (own.batch.astype(str) == batch)]
             last = case[case.steps_done == case.steps_done.max()]
             findings.append(
@@ -188,32 +190,35 @@ def draw(data: Data) -> Figure:
     rows = data[NAME]
     for axes, precision in ((left, "float32"), (right, "float64")):
         own = rows[(rows.precision == precision) & (rows.eps == 0)]
-        for (which, batch), (_, colour) in CASES.items():
+        for k, ((which, batch), (_, colour, marker)) in enumerate(CASES.items()):
             case = own[(own.data == which) & (own.batch.astype(str) == batch)]
-            _draw_line(axes, case, colour)
+            # At every other point: those of two lines that lie upon one another alternate.
+            _draw_line(axes, case, colour, marker=marker, markevery=(k % 2, 2))
         axes.set(xscale="symlog", yscale="log", title=precision, xlabel="steps of training")
         axes.set_xlim(left=0)
     with_eps = rows[(rows.eps > 0) & (rows.data == "whitened") & (rows.batch.astype(str) == "all")]
-    _draw_line(right, with_eps, "#666666")
+    ink = rcParams[INK]
+    _draw_line(right, with_eps, ink)
     if len(with_eps):
         middle = with_eps.groupby("steps_done").output_difference_relative.median()
         label(
-            right, middle.index[1], middle.iloc[1], "whitened, all images, ε = 1e-6", "#666666",
+            right, middle.index[1], middle.iloc[1], "whitened, all images, ε = 1e-6", ink,
             xytext=(0, 9), fontsize=9,
         )  # fmt: skip
     left.set_ylabel("difference of outputs, batch norm\nagainst weight norm, relative")
-    lines = [left.plot([], [], color=colour, linewidth=2.5)[0] for _, colour in CASES.values()]
-    names = [title for title, _ in CASES.values()]
+    cases = CASES.values()
+    lines = [left.plot([], [], color=colour, marker=marker)[0] for _, colour, marker in cases]
+    names = [title for title, *_ in cases]
     figure.legend(lines, names, loc="outside upper left", ncols=2, fontsize=10)
     return figure
 
 
-def _draw_line(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+def _draw_line(axes: Axes, rows: pd.DataFrame, colour: str, **options: Any) -> None:
     # Exactly equal outputs have no place on a logarithmic axis.
     by_step = rows[rows.output_difference_relative > 0].groupby("steps_done")
     by_step = by_step.output_difference_relative
     middle = by_step.median()
-    axes.plot(middle.index, middle, color=colour)
+    axes.plot(middle.index, middle, color=colour, **options)
     axes.fill_between(
         middle.index, by_step.min(), by_step.max(), color=colour, alpha=0.2, linewidth=0
     )
