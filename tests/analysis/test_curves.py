@@ -12,8 +12,10 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from wnrepro import drawing
 from wnrepro.analysis import curves
 from wnrepro.analysis.curves import CURVES_FILE, draw_curves
+from wnrepro.arms import ARMS
 from wnrepro.errors import RunError
 from wnrepro.runs.manifest import write_manifest
 from wnrepro.runs.rows import METRICS_FILE, Row, write_rows
@@ -47,7 +49,7 @@ def record(directory: Path, rows: Sequence[Row]) -> Path:
 
 
 def figure_of(rows: Sequence[Row]) -> Figure:
-    with style.context(["default", curves._LAYOUT]):
+    with style.context(["default", drawing._STYLE]):
         figure = curves._figure(rows, CONFIG)
         figure.savefig(io.BytesIO())  # so that the layout is done, warnings and all
     return figure
@@ -98,8 +100,9 @@ def test_names_at_the_line_ends_do_not_touch() -> None:
 
 
 def test_one_epoch_shows_points() -> None:
-    for axes in figure_of(example(1)).axes:
-        assert all(line.get_marker() == "o" for line in axes.get_lines())
+    errors, norms = figure_of(example(1)).axes
+    assert {str(line.get_marker()) for line in errors.get_lines()} == {ARMS["wn"].marker}
+    assert {str(line.get_marker()) for line in norms.get_lines()} == {"o"}
 
 
 def test_lines_show_what_was_recorded_and_nothing_else() -> None:

@@ -1,20 +1,20 @@
 """The picture of one run: its errors and the norms of its weight vectors, epoch by epoch."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import colormaps, style
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from wnrepro.arms import ARMS
+from wnrepro import drawing
+from wnrepro.arms import ARMS, Arm
 from wnrepro.data.catalogue import CATALOGUE
+from wnrepro.drawing import INK
 from wnrepro.errors import RunError
-from wnrepro.replacement import replace_file
 from wnrepro.runs.manifest import read_manifest
 from wnrepro.runs.rows import METRICS_FILE, Row, read_rows
 
@@ -27,21 +27,7 @@ _ERRORS = (
     ("train_error_percent", "training", "--"),
 )
 _NORM = "v_norm/"
-_WIDTH_INCHES, _HEIGHT_INCHES = 7.0, 2.9
-"""Twice the width of a column, so that the fonts below are 5 to 6 pt in it."""
-_LAYOUT = {
-    "font.size": 11,
-    "axes.labelsize": 11,
-    "axes.titlesize": 12,
-    "legend.fontsize": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-}
+_HEIGHT_INCHES = 2.9
 _MARKED = 20
 """Up to this many epochs each is marked; one epoch has no line."""
 _LEGEND_MAX = 10
@@ -63,29 +49,23 @@ def draw_curves(run_directory: Path | str) -> Path:
     if not rows:
         raise RunError(f"{directory / METRICS_FILE} holds no epoch to draw")
     config = (read_manifest(directory) or {}).get("config", {})
-    image = io.BytesIO()
-    # The user's matplotlibrc must not change the picture.
-    with style.context(["default", _LAYOUT]):
-        figure = _figure(rows, config)
-        figure.savefig(image, format="png", dpi=200, metadata={"Software": None})
     path = directory / CURVES_FILE
-    replace_file(path, image.getbuffer())
+    drawing.save(lambda: _figure(rows, config), path.with_suffix(""), ("png",))
     return path
 
 
 def _figure(rows: Sequence[Row], config: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES), layout="constrained")
-    figure.suptitle(_title(config), fontsize=12)
-    errors, norms = figure.subplots(1, 2)
-    arm = ARMS.get(_name(config, "norm"))
-    _draw_errors(errors, rows, arm.colour if arm else "black")
+    figure, (errors, norms) = drawing.panels(2, _HEIGHT_INCHES)
+    figure.suptitle(_title(config), x=0.01, ha="left", fontsize=10)
+    _draw_errors(errors, rows, ARMS.get(_name(config, "norm")))
     _draw_norms(norms, rows)
     for axes in (errors, norms):
         _finish_epochs(axes, rows)
     return figure
 
 
-def _draw_errors(axes: Axes, rows: Sequence[Row], colour: str) -> None:
+def _draw_errors(axes: Axes, rows: Sequence[Row], arm: Arm | None) -> None:
+    colour = arm.colour if arm else rcParams[INK]
     ends = []
     highest = 0.0
     for column, label, dashes in _ERRORS:
@@ -93,7 +73,7 @@ def _draw_errors(axes: Axes, rows: Sequence[Row], colour: str) -> None:
         if values:
             # Told apart without colour too: dashes and hollow markers for the training set.
             face = colour if dashes == "-" else "white"
-            marker = _marker(epochs)
+            marker = _marker(epochs, arm)
             axes.plot(epochs, values, dashes, color=colour, marker=marker, markerfacecolor=face)
             highest = max(highest, *values)
             ends.append((label, rows[-1].get(column), values[-1]))
@@ -103,7 +83,7 @@ def _draw_errors(axes: Axes, rows: Sequence[Row], colour: str) -> None:
         _say(axes, "no error was recorded")
     _label_ends(axes, ends, colour)
     if (diverged := _diverged(rows)) is not None:
-        axes.axvline(diverged, color="black", linestyle=":", linewidth=1.2)
+        axes.axvline(diverged, color=rcParams[INK], linestyle=":", linewidth=1.2)
         axes.set_title(f"diverged in epoch {diverged}", fontsize=10, loc="left")
 
 
@@ -111,14 +91,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, float | None, float]], col
     """Name each line at its end, with the last epoch's value, and keep the names apart."""
     bottom, top = axes.get_ylim()
     ordered = sorted(ends, key=lambda end: end[2])
-    lowest, apart = 0.1, 0.19
-    heights = [max((value - bottom) / (top - bottom), lowest) for _, _, value in ordered]
-    for lower in range(len(heights) - 1):
-        lack = apart - (heights[lower + 1] - heights[lower])
-        if lack > 0:
-            down = min(lack / 2, heights[lower] - lowest)
-            heights[lower] -= down
-            heights[lower + 1] += lack - down
+    heights = [(value - bottom) / (top - bottom) for _, _, value in ordered]
+    heights = drawing.spread(heights, 0.19, 0.1, 1.0)
     for (label, final, _), height in zip(ordered, heights, strict=True):
         known = final is not None and math.isfinite(final)
         axes.annotate(
@@ -150,7 +124,7 @@ def _draw_norms(axes: Axes, rows: Sequence[Row]) -> None:
             epochs,
             values,
             color=tuple(colours[index]),
-            marker=_marker(epochs),
+            marker=_marker(epochs, None),
             label=column.removeprefix(_NORM) if index in named else None,
         )
     positive = [value for _, _, values in drawn for value in values if value > 0]
@@ -162,7 +136,6 @@ def _draw_norms(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
         handlelength=1.2,
         handletextpad=0.5,
         labelspacing=0.25,
@@ -218,8 +191,10 @@ def _epoch(row: Row) -> int:
     return epoch
 
 
-def _marker(epochs: Sequence[int]) -> str:
-    return "o" if len(epochs) <= _MARKED else ""
+def _marker(epochs: Sequence[int], arm: Arm | None) -> str:
+    if len(epochs) > _MARKED:
+        return ""
+    return arm.marker if arm else "o"
 
 
 def _evenly(count: int, most: int) -> set[int]:
@@ -229,4 +204,4 @@ def _evenly(count: int, most: int) -> set[int]:
 
 
 def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555")
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
