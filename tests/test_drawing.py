@@ -221,8 +221,3 @@ def test_every_shape_of_a_dark_page_says_its_colour(tmp_path: Path) -> None:
     text = (tmp_path / "figure-dark.svg").read_text()
     for block in text.split('<g id="text_')[1:]:
         assert "fill: #" in block.split("</g>")[0]
-
-
-def test_without_a_dark_page_there_is_none(tmp_path: Path) -> None:
-    drawing.save(draw, tmp_path / "figure", ("svg",), dark=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]

@@ -165,13 +165,11 @@ def save(
     draw: Callable[[], Figure],
     stem: Path,
     forms: Sequence[str] = ("png", "svg"),
-    *,
-    dark: bool = True,
 ) -> None:
     """`<stem>.png` and so on, for each of `forms`, of the figure that `draw` makes in this style.
 
-    forms: of png, svg and pdf. dark: `<stem>-dark.svg` too, the SVG with the colours of a dark
-    page. The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
+    forms: of png, svg and pdf; beside an SVG `<stem>-dark.svg`, the same with the colours of a
+    dark page. The user's matplotlibrc does not change them. Byte-stable for one matplotlib version.
     """
     with style.context(["default", _STYLE]):
         figure = draw()
@@ -179,7 +177,7 @@ def save(
             image = io.BytesIO()
             figure.savefig(image, format=form, **_OPTIONS[form])
             replace_file(stem.with_suffix(f".{form}"), image.getbuffer())
-            if dark and form == "svg":
+            if form == "svg":
                 svg = darkened(image.getvalue().decode())
                 replace_file(stem.with_name(f"{stem.name}-dark.svg"), svg)
 

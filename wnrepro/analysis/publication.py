@@ -70,7 +70,7 @@ def publish(item: Item, records: Records, paper: Paper, results: Path) -> list[P
     match item:
         case Figure():
             draw = partial(_final, item, records, paper)
-            save(draw, results / FIGURES_FOLDER / item.name, _FORMS, dark=True)
+            save(draw, results / FIGURES_FOLDER / item.name, _FORMS)
         case Tabulation():
             table, caption = item.build(records, paper), item.caption(records)
             texts = {

@@ -167,8 +167,8 @@ FIGURES: dict[str, Figure] = {
             "learning_rates",
             "MNIST: error against learning rate",
             ("mnist_lr_robustness",),
-            f"Dots: means over seeds; bars: {T}, cut at two thirds of the mean. A cross above the "
-            "axes: at least one seed diverged at that rate, and the dot below it is of the others. "
+            f"Markers: means over seeds; bars: {T}, cut at two thirds of the mean. A cross above "
+            "the axes: at least one seed diverged at that rate; the marker below is of the others. "
             "The arms stand a few percent apart for legibility. Errors after the last epoch, on "
             "the test set: no rate is chosen from it.",
             lambda own, _, heading: learning_rates.draw(own, heading, (TRAIN, TEST)),
@@ -195,8 +195,8 @@ FIGURES: dict[str, Figure] = {
             "optimisers",
             "MNIST: five optimisers, each at its best learning rate",
             ("mnist_optimizers",),
-            f"Large dots: means over seeds; bars: {T}, cut at two thirds of the mean; small dots: "
-            "every seed. Errors after the last epoch; the rates were chosen on held-out images "
+            f"Large markers: means over seeds; bars: {T}, cut at two thirds of the mean; small "
+            "ones: every seed; a cross above the axes: a seed diverged. Errors after the last epoch; the rates were chosen on held-out images "
             "(LOG.md).",
             lambda own, _, heading: pairs.draw_optimisers(own, heading, (TRAIN, TEST)),
         ),
