@@ -1,5 +1,6 @@
 """The paper's eq. 1 to 4, the projection M_w, the norm's growth and the gradients' covariance."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -217,6 +218,27 @@ def test_D_loses_the_dominant_eigenvalue_of_C_where_w_is_its_eigenvector(inputs,
     assert left[-1] / left[1] < 5.0001 < 1000
 
 
+@pytest.mark.parametrize(("of_v", "of_g"), [(1e-140, 1e100), (1e149, 1e160), (1e149, 1e-100)])
+def test_far_from_1_the_results_that_float64_holds_are_right(of_v, of_g):
+    """∇_v is of order g/‖v‖ and D of its square, whatever the squares of g and ‖v‖ are."""
+    v, g = layer(2, 3, seed=0)
+    upstream, c = draw(2, 3, seed=2), draw(3, 3, seed=3)
+    expected = gradient_v(v, g, upstream)
+    for formula in (gradient_v, gradient_v_projected):
+        assert_close(formula(of_v * v, of_g * g, upstream) / (of_g / of_v), expected)
+    if 1e-150 < of_g / of_v < 1e150:  # beyond D itself is out of range
+        d = gradient_covariance(of_v * v[0], of_g * g[0], c) / (of_g / of_v) ** 2
+        assert_close(d, gradient_covariance(v[0], g[0], c))
+
+
+def test_the_norms_growth_where_the_step_is_far_longer_or_shorter_than_v():
+    for length, step in ((1e-140, 1e100), (1.0, 1e149), (1e149, 1e-149), (1e-149, 1e-149)):
+        v = torch.tensor([[length, 0.0]], dtype=torch.float64)
+        delta_v = torch.tensor([[0.0, step]], dtype=torch.float64)
+        assert norm_growth(v, delta_v).item() == pytest.approx(math.hypot(length, step), rel=1e-14)
+        assert norm_growth(v, 0 * delta_v).item() == pytest.approx(length, rel=1e-14)
+
+
 V, G = draw(2, 3), draw(2, seed=1)
 NUMBER = draw(seed=2)
 ZERO = V * torch.tensor([[1.0], [0.0]], dtype=torch.float64)
@@ -248,6 +270,8 @@ ZERO = V * torch.tensor([[1.0], [0.0]], dtype=torch.float64)
         (lambda: projection(V), r"w must have shape \(inputs\), got \(2, 3\)"),
         (lambda: norm_growth(V, V[:1]), "delta_v must have the shape of v"),
         (lambda: norm_growth(V[0], V[0]), "v must have shape"),
+        (lambda: norm_growth(V, 1e200 * V), "the norm of delta_v must lie between"),
+        (lambda: norm_growth(V, V * float("nan")), "the norm of delta_v must lie between"),
         (lambda: gradient_covariance(V[0], G, draw(3, 3)), r"g must have shape \(\), got \(2,\)"),
         (lambda: gradient_covariance(V[0], NUMBER, draw(3, 2)), "c must have shape"),
     ],

@@ -26,7 +26,7 @@ Source: course notes.
 import torch
 from torch import Tensor
 
-from wnrepro.equations.checks import check, check_not_negative, check_squares
+from wnrepro.equations.checks import check, check_batch, check_not_negative, check_squares
 from wnrepro.equations.weight_norm import weight
 
 
@@ -36,8 +36,7 @@ def moments(z: Tensor) -> tuple[Tensor, Tensor]:
     z: (batch, channels). Returns μ and σ, (channels) each.
     """
     check(z=(z, "batch channels"))
-    if len(z) == 0:
-        raise ValueError("z has an empty batch, which has no mean")
+    check_batch(z=z)
     # Relative to the first row, so that the σ of a constant channel is 0 and no rounding error.
     mu = z[0] + (z - z[0]).mean(0)
     check_squares(z - mu, 0, "z − μ")
@@ -59,6 +58,7 @@ def batch_norm(z: Tensor, g: Tensor, b: Tensor, *, eps: float) -> Tensor:
 def dmu_dz(z: Tensor) -> Tensor:
     """∂μ_c/∂Z_nk = δ_ck/N. Returns [c, n, k], (channels, batch, channels)."""
     check(z=(z, "batch channels"))
+    check_batch(z=z)
     same = _identity(z.shape[1], z)
     return torch.ones_like(z)[None] / len(z) * same[:, None, :]
 
@@ -70,7 +70,8 @@ def dsigma_dz(z: Tensor) -> Tensor:
 
     Returns [c, n, k], (channels, batch, channels).
     """
-    same = _identity(z.shape[-1], z)
+    check(z=(z, "batch channels"))
+    same = _identity(z.shape[1], z)
     return (_direction(z) / len(z))[None] * same[:, None, :]
 
 
@@ -93,6 +94,7 @@ def dstandardised_dz(z: Tensor, *, eps: float) -> Tensor:
 def batch_norm_gradient_b(gradient: Tensor) -> Tensor:
     """∂L/∂B = Σ_n ∂L/∂Y_n. gradient: ∂L/∂Y, (batch, channels). Returns (channels)."""
     check(gradient=(gradient, "batch channels"))
+    check_batch(gradient=gradient)
     return gradient.sum(0)
 
 

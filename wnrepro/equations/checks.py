@@ -22,6 +22,13 @@ def check(**arguments: tuple[Tensor, str]) -> None:
             raise ValueError(f"{name} must have shape ({known}), got {tuple(tensor.shape)}")
 
 
+def check_batch(**tensors: Tensor) -> None:
+    """Every tensor has at least one example along its first axis. Raises ValueError."""
+    for name, tensor in tensors.items():
+        if len(tensor) == 0:
+            raise ValueError(f"{name} has an empty batch, which has no mean")
+
+
 def check_alike(**arguments: Tensor) -> None:
     """Every tensor is float64 and has the shape of the first. Raises ValueError."""
     first, *_ = arguments

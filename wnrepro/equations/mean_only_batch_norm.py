@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from wnrepro.equations.checks import check
+from wnrepro.equations.checks import check, check_batch
 
 
 def mean_only_batch_norm(t: Tensor, b: Tensor, mu: Tensor | None = None) -> Tensor:
@@ -17,8 +17,9 @@ def mean_only_batch_norm(t: Tensor, b: Tensor, mu: Tensor | None = None) -> Tens
     Source: paper eq. 7.
     """
     check(t=(t, "batch units"), b=(b, "units"))
+    check_batch(t=t)
     if mu is None:
-        mu = _mean(t)
+        mu = t.mean(0)
     check(t=(t, "batch units"), mu=(mu, "units"))
     return t - mu + b
 
@@ -32,10 +33,5 @@ def mean_only_batch_norm_gradient(gradient: Tensor) -> Tensor:
     Source: paper eq. 8.
     """
     check(gradient=(gradient, "batch units"))
-    return gradient - _mean(gradient)
-
-
-def _mean(t: Tensor) -> Tensor:
-    if len(t) == 0:
-        raise ValueError("the batch is empty and has no mean")
-    return t.mean(0)
+    check_batch(gradient=gradient)
+    return gradient - gradient.mean(0)

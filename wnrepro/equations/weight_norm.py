@@ -61,8 +61,10 @@ def gradient_v(v: Tensor, g: Tensor, gradient_w: Tensor) -> Tensor:
     """
     check(v=(v, "units inputs"), g=(g, "units"), gradient_w=(gradient_w, "units inputs"))
     length = _norm(v, "v")
-    along = g * gradient_g(v, gradient_w) / length**2
-    return (g / length)[:, None] * gradient_w - along[:, None] * v
+    scale = g / length
+    # v/‖v‖ by itself, as 1/‖v‖² alone overflows where the whole term does not
+    along = (scale * gradient_g(v, gradient_w))[:, None] * (v / length[:, None])
+    return scale[:, None] * gradient_w - along
 
 
 def projection(w: Tensor) -> Tensor:
@@ -108,8 +110,9 @@ def norm_growth(v: Tensor, delta_v: Tensor) -> Tensor:
     check_alike(v=v, delta_v=delta_v)
     check(v=(v, "units inputs"))
     length = _norm(v, "v")
+    check_squares(delta_v, 1, "delta_v")
     c = (delta_v**2).sum(1) ** 0.5 / length
-    return (1 + c**2) ** 0.5 * length
+    return torch.hypot(torch.ones_like(c), c) * length  # √(1 + c²), also where c² overflows
 
 
 def gradient_covariance(v: Tensor, g: Tensor, c: Tensor) -> Tensor:
@@ -124,7 +127,7 @@ def gradient_covariance(v: Tensor, g: Tensor, c: Tensor) -> Tensor:
     """
     check(v=(v, "inputs"), g=(g, ""), c=(c, "inputs inputs"))
     m = projection(v)  # M_v = M_w; see `gradient_v_projected`
-    return g**2 / _norm(v, "v") ** 2 * (m @ c @ m)
+    return (g / _norm(v, "v")) ** 2 * (m @ c @ m)
 
 
 def _norm(v: Tensor, name: str) -> Tensor:
