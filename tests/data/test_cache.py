@@ -1,11 +1,14 @@
 """The cache of fitted whitenings: same bits, and damage is noticed."""
 
 import hashlib
+import io
 import logging
 import pickle
+import pwd
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +43,10 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def _same(one: ZCA, other: ZCA) -> bool:
     return torch.equal(one.mean, other.mean) and torch.equal(one.matrix, other.matrix)
+
+
+def _write_with_checksum(file: Path, body: bytes) -> None:
+    file.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
 def _only_file() -> Path:
@@ -113,11 +120,50 @@ def test_a_file_this_torch_cannot_read_is_replaced(
     first = cache.fitted(images, checksum="a")
     file = _only_file()
     # Right checksum, but no file of torch.save; weights_only=True refuses what it names.
-    body = pickle.dumps(print, protocol=2)
-    file.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    _write_with_checksum(file, pickle.dumps(print, protocol=2))
     with caplog.at_level(logging.WARNING):
         assert _same(cache.fitted(images, checksum="a"), first)
     assert "cannot read" in caplog.text
+
+
+MEAN, MATRIX = torch.zeros(25, dtype=torch.float64), torch.eye(25, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"mean": MEAN[:24], "matrix": MATRIX},
+        {"mean": MEAN, "matrix": MATRIX[:24]},
+        {"mean": MEAN[0], "matrix": MATRIX},
+        {"mean": MEAN.float(), "matrix": MATRIX},
+        {"mean": MEAN, "matrix": MATRIX.float()},
+        {"mean": MEAN, "matrix": None},
+        {"mean": MEAN.tolist(), "matrix": MATRIX},
+        {"mean": MEAN},
+        MATRIX,
+        [1, 2],
+        None,
+    ],
+)
+def test_a_file_that_holds_something_else_is_replaced(
+    held: Any, images: Tensor, fits: list[int], caplog: pytest.LogCaptureFixture
+):
+    """Whoever wrote it, with a right checksum and under our key."""
+    first = cache.fitted(images, checksum="a")
+    file = _only_file()
+    own = file.read_bytes()
+    if isinstance(held, dict):
+        key = torch.load(io.BytesIO(own.partition(b"\n")[2]), weights_only=True)["key"]
+        held = {"key": key, **held}
+    buffer = io.BytesIO()
+    torch.save(held, buffer)
+    _write_with_checksum(file, buffer.getvalue())
+    with caplog.at_level(logging.WARNING):
+        assert _same(cache.fitted(images, checksum="a"), first)
+    (record,) = caplog.records
+    assert "computing it again" in record.message
+    assert len(fits) == 2
+    assert file.read_bytes() == own
 
 
 def test_an_unreadable_file_is_one_warning(images: Tensor, caplog: pytest.LogCaptureFixture):
@@ -139,6 +185,25 @@ def test_a_cache_that_cannot_be_written_is_done_without(
         found = cache.fitted(images, checksum="a")
     assert _same(found, expected)
     (record,) = caplog.records
+    assert "going on without" in record.message
+
+
+def test_without_a_home_directory_the_cache_is_done_without(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """As in a container whose user is a number alone."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with caplog.at_level(logging.WARNING):
+        found = cache.fitted(images, checksum="a")
+    assert _same(found, ZCA.fit(images))
+    (record,) = caplog.records
+    assert "home directory" in record.message
     assert "going on without" in record.message
 
 

@@ -110,7 +110,9 @@ def test_float32_is_float64_rounded():
         ({"train_size": 0}, "train_size must be between 1 and 1437, got 0"),
         ({"evaluation_size": 361}, "evaluation_size must be between 1 and 360, got 361"),
         ({"evaluation_size": 101, "held_out": 100}, "between 1 and 100, got 101"),
-        ({"dtype": torch.uint8}, "float type, not torch.uint8"),
+        ({"dtype": torch.uint8}, "float type of 16 bits or more, not torch.uint8"),
+        ({"dtype": torch.float8_e4m3fn}, "16 bits or more, not torch.float8_e4m3fn"),
+        ({"dtype": torch.complex64}, "float type of 16 bits or more, not torch.complex64"),
     ],
 )
 def test_sizes_out_of_range_are_refused(arguments: dict, message: str):

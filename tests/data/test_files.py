@@ -142,6 +142,14 @@ def test_the_root_is_the_argument_then_the_variable_then_data_here(
     assert files.resolve_root("argument") == tmp_path / "argument"
 
 
+def test_a_root_in_the_home_of_nobody_is_a_data_error(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(DataError, match="cannot find the data root ~no-such-user/x"):
+        files.resolve_root("~no-such-user/x")
+    monkeypatch.setenv(files.ROOT_VARIABLE, "~no-such-user/x")
+    with pytest.raises(DataError, match="cannot find the data root"):
+        load("mnist")
+
+
 def test_the_script_checks_and_reports(data_root: Path, tmp_path: Path):
     script = Path(__file__).resolve().parents[2] / "scripts" / "download_data.py"
 

@@ -179,6 +179,24 @@ def test_bad_arguments_are_refused():
         ZCA.fit(images).apply(images.to(torch.uint8))
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool, torch.complex64])
+def test_images_of_other_types_are_refused(dtype: torch.dtype):
+    with pytest.raises(ValueError, match=f"float type or uint8, not {dtype}"):
+        ZCA.fit(torch.ones(10, 1, 2, 2, dtype=dtype))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e200])
+def test_values_that_are_not_finite_are_refused_and_not_cached(
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images = _correlated(10, (1, 2, 2))
+    images[3, 0, 1, 1] = value
+    with pytest.raises(ValueError, match="finite"):
+        cache.fitted(images, checksum="a")
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_real_cifar10_images_equal_the_authors_procedure(data_root: Path):
     """On 5,000 real images, to 1e-9 of the largest value.
 

@@ -27,7 +27,11 @@ _log = logging.getLogger(__name__)
 
 
 def directory() -> Path:
-    """``$XDG_CACHE_HOME/wnrepro``, by default ``~/.cache/wnrepro``."""
+    """``$XDG_CACHE_HOME/wnrepro``, by default ``~/.cache/wnrepro``.
+
+    Raises:
+        RuntimeError: neither is known, as where a container's user has no home directory.
+    """
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path("~/.cache").expanduser()) / "wnrepro"
 
@@ -45,14 +49,19 @@ def fitted(
 
     ``images`` must be a function of ``checksum`` (of the raw data) and ``held_out`` (how many
     training images are left out); with the settings of the fit and `VERSION` these are the key. A
-    cache file that is torn, altered or unreadable is computed again and replaced; a cache that
-    cannot be written is done without. Each is logged as one warning.
+    cache file that is torn, altered, unreadable or no whitening of such images is computed again
+    and replaced; a cache that has no place or cannot be written is done without. Each is logged as
+    one warning.
     """
     settings = {"epsilon": epsilon, "offset": offset, "scale": scale}
     key = json.dumps({"data": checksum, "held_out": held_out, **settings, "version": VERSION})
-    path = directory() / f"zca-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
-        found = _read(path, key)
+        path = directory() / f"zca-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    except RuntimeError as error:
+        _log.warning("no place to cache the whitening in (%s): going on without", error)
+        return ZCA.fit(images, **settings)
+    try:
+        found = _read(path, key, images.shape[1:].numel())
     except _Unusable as error:
         _log.warning("cached whitening %s %s: computing it again", path, error)
         found = None
@@ -70,8 +79,8 @@ class _Unusable(Exception):
     """A cache file is there and not what was written; the message says how."""
 
 
-def _read(path: Path, key: str) -> ZCA | None:
-    """The whitening in ``path``; None if there is no file.
+def _read(path: Path, key: str, size: int) -> ZCA | None:
+    """The whitening in ``path``, of images of ``size`` values; None if there is no file.
 
     Raises:
         _Unusable: the file cannot be read, is torn or altered, or holds something else.
@@ -89,10 +98,17 @@ def _read(path: Path, key: str) -> ZCA | None:
         held = torch.load(io.BytesIO(body), weights_only=True)
         if held["key"] != key:
             raise _Unusable("belongs to other data")
-        return ZCA(mean=held["mean"], matrix=held["matrix"])
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        zca = ZCA(mean=held["mean"], matrix=held["matrix"])
+        for tensor, shape in (zca.mean, (size,)), (zca.matrix, (size, size)):
+            if tensor.dtype != torch.float64 or tensor.shape != shape:
+                raise _Unusable(f"is no whitening of {size} values in float64")
+        return zca
+    except (
+        *(RuntimeError, pickle.UnpicklingError, EOFError),  # torch.load
+        *(LookupError, TypeError, AttributeError),  # another content than ours
+    ) as error:
         raise _Unusable(
-            f"is in a format this torch cannot read ({type(error).__name__})"
+            f"is in a format this torch or suite cannot read ({type(error).__name__})"
         ) from error
 
 

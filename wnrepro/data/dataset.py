@@ -77,9 +77,9 @@ def load(
 ) -> Dataset:
     """Load ``name``: pixels scaled to about [−1, 1], in the published order.
 
-    A pixel p becomes (p − 127.5) / 128, in digits (p − 8) / 8; both are exact in every float
-    type. Whitening follows on that (paper, sec. 5.1, and `wnrepro.data.zca.ZCA`), computed in
-    float64 and then rounded to ``dtype``.
+    A pixel p becomes (p − 127.5) / 128, in digits (p − 8) / 8; both are exact in every ``dtype``
+    that is taken. Whitening follows on that (paper, sec. 5.1, and `wnrepro.data.zca.ZCA`),
+    computed in float64 and then rounded to ``dtype``.
 
     Args:
         name: digits, mnist, fashion_mnist or cifar10.
@@ -95,12 +95,13 @@ def load(
         download: whether missing files may be downloaded.
 
     Raises:
-        ValueError: no such data set, a size out of range, or ``dtype`` is no float type.
+        ValueError: no such data set, a size out of range, or ``dtype`` is no float type of 16 bits
+            or more: with 8, pixels would be rounded.
         DataError: files are missing or corrupt.
     """
     entry = catalogue.entry(name)
-    if not dtype.is_floating_point:
-        raise ValueError(f"images are of a float type, not {dtype}")
+    if not dtype.is_floating_point or dtype.itemsize < 2:
+        raise ValueError(f"images are of a float type of 16 bits or more, not {dtype}")
     if not 0 <= held_out < entry.n_train:
         raise ValueError(
             f"held_out must be between 0 and {entry.n_train - 1} for {name}, got {held_out}"
@@ -187,7 +188,7 @@ def _indexed(split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Ten
 
 
 def _scaled(raw: Tensor, entry: Entry, dtype: torch.dtype) -> Tensor:
-    """(p − offset) / scale (N, C, H, W): exact in every float type, as 2 p − 255 takes 8 bits."""
+    """(p − offset) / scale (N, C, H, W): exact in bfloat16 too, as 2 p − 255 takes 8 bits."""
     return raw.to(dtype).sub_(entry.offset).div_(entry.scale)
 
 

@@ -27,8 +27,16 @@ TIMEOUT_SEC = 15.0
 
 
 def resolve_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The data root: ``root``, else the variable ``WNREPRO_DATA``, else ``data`` where we are."""
-    return Path(root or os.environ.get(ROOT_VARIABLE) or "data").expanduser().absolute()
+    """The data root: ``root``, else the variable ``WNREPRO_DATA``, else ``data`` where we are.
+
+    Raises:
+        DataError: it starts in the home directory of a user who has none.
+    """
+    named = Path(root or os.environ.get(ROOT_VARIABLE) or "data")
+    try:
+        return named.expanduser().absolute()
+    except RuntimeError as error:
+        raise DataError(f"cannot find the data root {named}: {error}") from error
 
 
 def locate(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True) -> Path:

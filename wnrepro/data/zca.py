@@ -60,10 +60,13 @@ class ZCA:
             offset, scale: what the pixels are scaled by before they are whitened.
 
         Raises:
-            ValueError: no images, or ε or the scale is not positive.
+            ValueError: no images, of another type, or with values that are not finite; or ε or the
+                scale is not positive.
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"ZCA needs images of shape (N, …), got {tuple(images.shape)}")
+        if not (images.is_floating_point() or images.dtype == torch.uint8):
+            raise ValueError(f"ZCA needs images of a float type or uint8, not {images.dtype}")
         if not epsilon > 0:
             raise ValueError(f"ZCA needs epsilon > 0, got {epsilon}")
         if not scale > 0:
@@ -72,6 +75,9 @@ class ZCA:
         with torch.no_grad(), torch.autocast("cpu", enabled=False), _threads(FIT_THREADS):
             flat = images.detach().flatten(1)
             mean, sigma = _moments_of_pixels(flat) if flat.dtype == torch.uint8 else _moments(flat)
+            # One value that is not finite makes the variance of its column so.
+            if not sigma.diagonal().isfinite().all():
+                raise ValueError("ZCA needs images whose values, and their squares, are finite")
             values, vectors = torch.linalg.eigh(sigma / scale**2)
             # Σ has no negative eigenvalue; rounding leaves some at about −1e-14.
             scales = torch.rsqrt(values.clamp(min=0.0) + epsilon)
