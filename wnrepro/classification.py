@@ -37,8 +37,10 @@ class Sums:
         self._examples.add_(n)
 
     def read(self) -> tuple[float, float]:
-        """Mean loss in nats and error in percent."""
+        """Mean loss in nats and error in percent; ValueError where nothing was added."""
         loss, errors, n = self.tensor.tolist()
+        if n == 0:
+            raise ValueError("there is no mean loss of no examples")
         return loss / n, 100 * errors / n
 
 
@@ -48,7 +50,10 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
 ) -> tuple[float, float]:
-    """Mean loss in nats and error in percent over `batches` of a model in evaluation mode."""
+    """Mean loss in nats and error in percent over `batches` of a model in evaluation mode.
+
+    Raises ValueError where there is no example in them.
+    """
     sums = Sums(device)
     for images, labels in batches:
         sums.add(*loss_and_errors(model(images), labels), len(labels))
