@@ -61,8 +61,28 @@ def test_it_differs_from_torchs_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "message"), [((6,), "got"), ((6, 4), "got"), ((1, 3, 5, 5), "two examples")]
+    ("shape", "message"),
+    [
+        ((6,), "got"),
+        ((6, 4), "got"),
+        ((1, 3, 5, 5), "two examples"),
+        ((2, 3, 0, 5), "needs values"),
+    ],
 )
 def test_wrong_input_is_refused(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BatchNorm(3)(torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": -1e-6}, "eps must be at least 0"),
+        ({"eps": float("nan")}, "eps must be at least 0"),
+        ({"momentum": 1.5}, r"momentum must lie in \[0, 1\], got 1.5"),
+        ({"momentum": None}, r"momentum must lie in \[0, 1\], got None"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchNorm(3, **options)

@@ -233,7 +233,19 @@ def test_a_batch_without_a_mean_of_its_own_is_refused_in_training_only(cls, shap
     assert layer.eval()(torch.ones(shape)).shape == shape
 
 
-@pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan"), None])
 def test_a_momentum_outside_0_to_1_is_refused(momentum):
     with pytest.raises(ValueError, match="momentum must lie in"):
         MeanOnlyBatchNorm1d(C, momentum=momentum)
+
+
+def test_torchs_positional_eps_is_not_taken_for_a_momentum():
+    with pytest.raises(TypeError, match="positional"):
+        MeanOnlyBatchNorm1d(C, 1e-5)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.complex64])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_input_of_another_kind_of_number_is_refused(dtype, training):
+    with pytest.raises(TypeError, match="takes a floating-point input"):
+        MeanOnlyBatchNorm1d(C).train(training)(torch.ones(4, C).to(dtype))

@@ -19,7 +19,8 @@ class BatchNorm(nn.Module):
     Both average as running ← 0.9·running + 0.1·batch, from mean 0 and variance 1.
 
     t: (N, C) or (N, C, …), N ≥ 2 in training. g, b, running_mean, running_var: (C,).
-    Raises ValueError for a wrong shape or a training batch of one.
+    Raises ValueError for a wrong shape, a training batch of one or without any value, a negative
+    eps, or a momentum outside [0, 1].
     """
 
     running_mean: Tensor
@@ -34,6 +35,10 @@ class BatchNorm(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        if momentum is None or not 0 <= momentum <= 1:  # None: torch's cumulative average
+            raise ValueError(f"momentum must lie in [0, 1], got {momentum}")
+        if not eps >= 0:
+            raise ValueError(f"eps must be at least 0, got {eps}")
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -55,6 +60,8 @@ class BatchNorm(nn.Module):
         n = t.shape[0]
         if n < 2:
             raise ValueError("batch norm needs at least two examples in a training batch")
+        if t.numel() == 0:
+            raise ValueError(f"batch norm needs values to train on, got {tuple(t.shape)}")
         # With a momentum of 1, torch leaves this batch's own statistics in what it is given as
         # running averages: no second pass over t.
         mean = torch.zeros_like(self.running_mean)

@@ -16,13 +16,14 @@ class MeanOnlyBatchNorm(nn.Module):
     def __init__(
         self,
         num_features: int,
+        *,
         momentum: float = 0.1,
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1:
+        if momentum is None or not 0 <= momentum <= 1:  # None: torch's cumulative average
             raise ValueError(f"momentum must lie in [0, 1], got {momentum}")
         self.num_features = num_features
         self.momentum = momentum
@@ -59,6 +60,8 @@ class MeanOnlyBatchNorm(nn.Module):
         return f"{self.num_features}, momentum={self.momentum}, bias={self.bias is not None}"
 
     def _check(self, t: Tensor) -> None:
+        if not t.is_floating_point():
+            raise TypeError(f"{type(self).__name__} takes a floating-point input, got {t.dtype}")
         if t.ndim not in self.ranks or t.shape[1] != self.num_features:
             raise ValueError(
                 f"{type(self).__name__} takes {self.shapes} with C = {self.num_features}, "
@@ -99,9 +102,12 @@ _DOC = """Mean-only batch normalization of {shapes} (paper section 2.3, eq. 7 an
         device: of the bias and the running mean.
         dtype: likewise.
 
+    All but num_features by name only: torch's batch norm has eps in second place.
+
     Raises:
         ValueError: momentum outside [0, 1]; when called, an input of another rank or channel
             count, or, in training, one with a single value per channel.
+        TypeError: when called, an input that is not of a real floating-point type.
     """
 
 
