@@ -285,3 +285,31 @@ def test_a_layer_under_two_names_is_saved_under_both():
     theirs = nn.Sequential(plain, plain)
     theirs.load_state_dict(torch_state_dict(nn.Sequential(shared, shared)))
     assert torch.equal(plain.weight, shared.weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn])
+def test_a_weight_of_another_kind_of_number_is_refused_before_anything_is_changed(dtype):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4))
+    model[1].weight = nn.Parameter(torch.zeros(4, 4, dtype=dtype))
+    with pytest.raises(TypeError, match=rf"'1' \(Linear\): its weight .*not {dtype}"):
+        convert(model)
+    assert kinds(model) == [nn.Sequential, nn.Linear, nn.Linear]
+
+
+def test_under_inference_mode_the_new_parameters_learn_all_the_same():
+    layer, x = nn.Linear(4, 3), torch.randn(2, 4)
+    for change in (convert, fold):
+        with torch.inference_mode():
+            change(layer)
+        assert not any(p.is_inference() for p in layer.parameters())
+        layer(x).square().sum().backward()
+        assert all(p.grad is not None and p.grad.any() for p in layer.parameters())
+
+
+@pytest.mark.parametrize("name", ["v", "g"])
+@pytest.mark.parametrize("spelling", ["weight", "weight_g", "parametrizations"])
+def test_no_spelling_says_a_parametrized_layer(name, spelling):
+    model = nn.Sequential(WeightNormLinear(2, 2))
+    parametrize.register_parametrization(model[0], name, nn.Identity())
+    with pytest.raises(ValueError, match=r"'0' .*: its v or g has a torch parametrization"):
+        torch_state_dict(model, spelling)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 from torch.optim.swa_utils import AveragedModel
 
 from wnrepro.nn.layers import (
@@ -380,3 +380,66 @@ def test_a_subclass_may_have_its_own_constructor_and_reset():
     assert layer.v.shape == (6, 3)
     layer.reset_parameters()
     assert layer.resets == 2
+
+
+class Exp(nn.Module):
+    """g = e^s (paper, sec. 2)."""
+
+    def forward(self, s: Tensor) -> Tensor:
+        return s.exp()
+
+    def right_inverse(self, g: Tensor) -> Tensor:
+        return g.log()
+
+
+class Negative(nn.Module):
+    def forward(self, t: Tensor) -> Tensor:
+        return -t
+
+    right_inverse = forward
+
+
+@every_class
+def test_a_parametrized_v_g_and_bias_are_set_through_the_parametrization(cls, options, shape):
+    layer, torchs = make(cls, options), cls.plain(4, 6, **options, dtype=torch.float64)
+    nn.init.ones_(layer.g)
+    parametrize.register_parametrization(layer, "g", Exp())
+    parametrize.register_parametrization(layer, "v", Negative())
+    if layer.bias is not None:
+        parametrize.register_parametrization(layer, "bias", Negative())
+    w = draw(*layer.v.shape, seed=5)
+    layer.weight = w
+    torch.testing.assert_close(layer.weight, w)
+    nn.init.zeros_(layer.parametrizations.v.original)
+    assert torch.equal(w, draw(*w.shape, seed=5))
+    for module in (layer, torchs):
+        torch.manual_seed(3)
+        module.reset_parameters()
+    x = draw(*shape)
+    torch.testing.assert_close(layer(x), torchs(x))
+    mean, std = draw(6, seed=8), draw(6, seed=9).abs() + 0.5
+    if layer.bias is None:
+        mean.zero_()
+    layer.scale_output_(mean, std)
+    after = (torchs(x).movedim(cls.output_axis, -1) - mean) / std
+    torch.testing.assert_close(layer(x).movedim(cls.output_axis, -1), after)
+
+
+def test_a_parametrization_without_an_inverse_is_torchs_error():
+    layer = WeightNormLinear(4, 3)
+    parametrize.register_parametrization(layer, "v", nn.Identity())
+    before = copy.deepcopy(layer.state_dict())
+    with pytest.raises(RuntimeError, match="does not implement right_inverse"):
+        layer.weight = torch.randn(3, 4)
+    assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
+
+
+def test_assigning_a_weight_that_would_get_no_gradient_is_refused():
+    layer, x = WeightNormLinear(4, 3), torch.randn(2, 4)
+    before = copy.deepcopy(layer.state_dict())
+    for w in (torch.randn(3, 4, requires_grad=True), 2 * layer.weight):
+        with pytest.raises(ValueError, match=r"without a gradient: assign weight\.detach\(\)"):
+            torch.func.functional_call(layer, {"weight": w}, x)
+        with pytest.raises(ValueError, match="without a gradient"):
+            layer.weight = w
+    assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())

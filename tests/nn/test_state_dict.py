@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from wnrepro.nn.convert import convert, torch_state_dict
 from wnrepro.nn.layers import WeightNormLinear
@@ -236,3 +236,27 @@ def test_no_half_of_a_foreign_weight_is_ever_loaded(case):
         assert layer.load_state_dict(state, strict=False).missing_keys == ["v", "g"]
     assert torch.equal(layer.v, before["v"])
     assert torch.equal(layer.g, before["g"])
+
+
+@every_spelling
+def test_a_v_whose_squares_overflow_is_saved_as_a_weight_of_zeros_as_it_is(spelling):
+    ours: Any = perturb(convert(nn.Linear(4, 3)))
+    nn.init.constant_(ours.v[1], 1e20)
+    theirs = TORCH[spelling](nn.Linear(4, 3))
+    theirs.load_state_dict(torch_state_dict(ours, spelling))
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+def test_a_float16_v_whose_norm_alone_overflows_keeps_its_g():
+    ours: Any = perturb(convert(nn.Linear(4, 3))).half()
+    nn.init.constant_(ours.v[1], 6e4)
+    assert torch.equal(torch_state_dict(ours, "weight_g")["weight_g"].flatten(), ours.g)
+
+
+def test_a_parametrized_layer_loads_no_half_of_a_foreign_weight():
+    layer: Any = WeightNormLinear(4, 6)
+    parametrize.register_parametrization(layer, "g", nn.Identity())
+    v = layer.v.detach().clone()
+    assert "v" in layer.load_state_dict(nn.Linear(4, 6).state_dict(), strict=False).missing_keys
+    assert torch.equal(layer.v, v)

@@ -17,6 +17,7 @@ from wnrepro.nn.layers import (
     WeightNormLayer,
     WeightNormLinear,
 )
+from wnrepro.nn.weight_norm import FLOATING, norm_over
 
 _WEIGHT_NORM: dict[type[nn.Module], type[WeightNormLayer]] = {
     layer.plain: layer
@@ -44,7 +45,10 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
     itself included, becomes the weight-norm layer of that kind, with v = w and g = ‖w‖ (paper
     eq. 2), so that g·v/‖v‖ is w bit for bit. It remains the same object: hooks, flags and other
     references to it stay. v and g are new parameters: make the optimiser afterwards. Subclasses
-    of torch's layers and layers that have weight norm already are left alone.
+    of torch's layers and layers that have weight norm already are left alone; so are lazy layers
+    that no input has reached, and a bare parameter of another module, such as the in_proj_weight
+    of nn.MultiheadAttention or the weights of an nn.LSTM. `torch.fx.symbolic_trace` and
+    `torch.jit.script` cannot read the new layers: `fold` before them.
 
     Args:
         model: changed in place.
@@ -58,25 +62,34 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
         ValueError: the weight of a selected layer is shared with another module, which would
             part the two; or it is not a plain parameter (torch's parametrizations, its older
             weight norm, spectral norm or pruning). Nothing has been changed then.
+        TypeError: the weight of a selected layer is not of a real floating-point type (float16 to
+            float64). Nothing has been changed then.
     """
     chosen = []
     for name, module in model.named_modules():
         kind = _plain_kind(module)
         if kind is None or (where is not None and not where(name, module)):
             continue
-        if type(module) is not kind or not isinstance(module._parameters.get("weight"), Tensor):
+        weight = module._parameters.get("weight")
+        if type(module) is not kind or not isinstance(weight, Tensor):
             raise ValueError(
                 f"{_called(name, module)}: its weight is no plain parameter (a torch "
                 "parametrization, weight_norm, spectral_norm or pruning?): remove that first, or "
                 "leave the layer out by `where`"
             )
+        if weight.dtype not in FLOATING:
+            raise TypeError(
+                f"{_called(name, module)}: its weight must be of a real floating-point type "
+                f"(float16 to 64), not {weight.dtype}: leave the layer out by `where`"
+            )
         chosen.append((name, module))
-    _refuse_shared(model, chosen, ("weight",))
-    for _, module in chosen:
-        weight = module._parameters["weight"]
-        module.__class__ = _WEIGHT_NORM[type(module)]
-        assert isinstance(module, WeightNormLayer)
-        module.replace_weight(weight)
+    refuse_shared(model, chosen, ("weight",))
+    with torch.inference_mode(False):  # in it, the new parameters could never learn
+        for _, module in chosen:
+            weight = module._parameters["weight"]
+            module.__class__ = _WEIGHT_NORM[type(module)]
+            assert isinstance(module, WeightNormLayer)
+            module.replace_weight(weight)
     return model
 
 
@@ -107,14 +120,14 @@ def fold(model: Model) -> Model:
                 f"{module.plain.__name__} with weight norm does"
             )
         chosen.append((name, module))
-    _refuse_shared(model, chosen, ("v", "g"))
-    for _, module in chosen:
-        weight = nn.Parameter(
-            module.weight.detach(), module.v.requires_grad or module.g.requires_grad
-        )
-        rest = {name: p for name, p in module._parameters.items() if name not in ("v", "g")}
-        module.__class__ = module.plain
-        module.__dict__["_parameters"] = {"weight": weight} | rest
+    refuse_shared(model, chosen, ("v", "g"))
+    with torch.inference_mode(False), torch.no_grad():  # in the first, it could never learn
+        for _, module in chosen:
+            learns = module.v.requires_grad or module.g.requires_grad
+            weight = nn.Parameter(module.weight, learns)
+            rest = {name: p for name, p in module._parameters.items() if name not in ("v", "g")}
+            module.__class__ = module.plain
+            module.__dict__["_parameters"] = {"weight": weight} | rest
     return model
 
 
@@ -134,11 +147,13 @@ def torch_state_dict(model: nn.Module, spelling: Spelling = "weight") -> dict[st
             `parametrizations.weight.original0` and `parametrizations.weight.original1`.
 
     Returns:
-        A new dict. A v of norm 0, which torch would turn into NaN, is given a direction and g = 0.
+        A new dict. A v of norm 0, which torch would turn into NaN, is given a direction and g = 0;
+        so is one whose squares overflow, where w is 0 here and in torch.
 
     Raises:
         ValueError: another spelling; or a transposed convolution with groups > 1, whose g per
-            output unit only `"weight"` can say.
+            output unit only `"weight"` can say; or a layer whose v or g has a torch
+            parametrization, which no spelling can say.
     """
     if spelling not in get_args(Spelling):
         raise ValueError(
@@ -164,6 +179,11 @@ def torch_state_dict(model: nn.Module, spelling: Spelling = "weight") -> dict[st
 
 
 def _spell(layer: WeightNormLayer, spelling: Spelling, name: str) -> dict[str, Tensor]:
+    if is_parametrized(layer, "v") or is_parametrized(layer, "g"):
+        raise ValueError(
+            f"{_called(name, layer)}: its v or g has a torch parametrization: remove that first "
+            "(torch.nn.utils.parametrize.remove_parametrizations)"
+        )
     if spelling == "weight":
         return {"weight": layer.weight}
     shape = layer.torch_g_shape()
@@ -172,8 +192,10 @@ def _spell(layer: WeightNormLayer, spelling: Spelling, name: str) -> dict[str, T
             f"{_called(name, layer)}: torch's weight norm has no g per output unit for a "
             "transposed convolution with groups; save it as 'weight'"
         )
-    v, _ = layer.split_weight(layer.v)
-    g = layer.g.masked_fill(layer.v_norm == 0, 0).view(shape)
+    v, _ = layer.split_weight(layer.v)  # another v where ‖v‖ is 0 or overflows; w is 0 there
+    v_by_unit, _, axes = layer._by_unit(layer.v, layer.g)
+    length = norm_over(v_by_unit, axes).flatten()
+    g = layer.g.masked_fill((length == 0) | length.isinf(), 0).view(shape)
     if spelling == "weight_g":
         return {"weight_g": g, "weight_v": v}
     return {"parametrizations.weight.original0": g, "parametrizations.weight.original1": v}
@@ -187,9 +209,16 @@ def _plain_kind(module: nn.Module) -> type[nn.Module] | None:
     return kind if kind in _WEIGHT_NORM else None
 
 
-def _refuse_shared(
-    model: nn.Module, chosen: list[tuple[str, nn.Module]], names: tuple[str, ...]
+def refuse_shared(
+    model: nn.Module,
+    chosen: list[tuple[str, nn.Module]],
+    names: tuple[str, ...],
+    otherwise: str = "and would no longer be",
 ) -> None:
+    """Raises ValueError if one of the modules has a parameter of these names with another.
+
+    otherwise: what would come of it, for the message.
+    """
     owners: dict[int, list[str]] = {}
     for prefix, module in model.named_modules():
         for name, parameter in module._parameters.items():
@@ -198,10 +227,10 @@ def _refuse_shared(
                 owners.setdefault(id(parameter), []).append(path)
     for _, module in chosen:
         for name in names:
-            shared = owners[id(module._parameters[name])]
+            shared = owners.get(id(module._parameters.get(name)), [])
             if len(shared) > 1:
                 raise ValueError(
-                    f"{' and '.join(shared)} are one parameter, and would no longer be: give each "
+                    f"{' and '.join(shared)} are one parameter, {otherwise}: give each "
                     "its own first, or leave the layers as they are"
                 )
 

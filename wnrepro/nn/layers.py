@@ -10,9 +10,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from wnrepro.nn.state_dict import respell
 from wnrepro.nn.weight_norm import norm_over, scale_to_norm, split
+
+
+def set_in_place(module: nn.Module, name: str, value: Tensor) -> None:
+    """Copies value into a parameter or buffer; through `right_inverse` if torch parametrizes it.
+
+    RuntimeError, torch's, if the parametrization has no right_inverse.
+    """
+    with torch.no_grad():
+        now = getattr(module, name)
+        if is_parametrized(module, name):  # now is a temporary; torch keeps what it is given
+            setattr(module, name, torch.empty_like(now).copy_(value))
+        else:
+            now.copy_(value)
 
 
 class WeightNormLayer(nn.Module):
@@ -26,8 +40,16 @@ class WeightNormLayer(nn.Module):
         g: length, one per output unit: `(out_features,)` or `(out_channels,)`.
         bias: as in torch's layer, or None.
         weight: w = g·v/‖v‖, computed at every access. Assigning a tensor of v's shape sets v
-            and g in place. Writing *into* it (`torch.nn.init.zeros_(layer.weight)`) changes a
-            temporary and nothing else: initialise `v`, or assign.
+            and g in place, and is refused for one that is part of a graph (ValueError): no gradient
+            would flow to it. Hence `torch.func.functional_call` takes v and g, not the weight.
+            Writing *into* it (`torch.nn.init.zeros_(layer.weight)`) changes a temporary and
+            nothing else: initialise `v`, or assign.
+
+    v, g and bias may have a `torch.nn.utils.parametrize` parametrization, such as g = e^s (paper,
+    sec. 2). Whatever sets them here then goes through its `right_inverse`.
+
+    `torch.fx.symbolic_trace` and `torch.jit.script` take no such layer: `fold` first, or use
+    `torch.export` or `torch.jit.trace`.
 
     `load_state_dict` takes, besides `v` and `g`: a plain `weight`; torch's `weight_g` and
     `weight_v`; torch's `parametrizations.weight.original0` and `original1`. Where torch's g is
@@ -72,7 +94,7 @@ class WeightNormLayer(nn.Module):
             return self._merge_units(scale_to_norm(*self._by_unit(v, self.g)))
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name == "weight" and "v" in self.__dict__.get("_parameters", ()):
+            if name == "weight" and hasattr(self, "v"):  # not while torch's constructor runs
                 self._set_weight(value)
             else:
                 super().__setattr__(name, value)
@@ -103,9 +125,9 @@ class WeightNormLayer(nn.Module):
                     f"{name} must have shape {tuple(self.g.shape)}, one per output unit, "
                     f"got {tuple(given.shape)}"
                 )
-        self.g.div_(std)
+        set_in_place(self, "g", self.g / std)
         if isinstance(self.bias, Tensor):
-            self.bias.sub_(mean).div_(std)
+            set_in_place(self, "bias", (self.bias - mean) / std)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -115,12 +137,15 @@ class WeightNormLayer(nn.Module):
             return
         layer = object.__new__(self.plain)
         layer.__dict__.update(self.__dict__)
+        bias = nn.Parameter(torch.empty_like(self.bias)) if isinstance(self.bias, Tensor) else None
         layer.__dict__["_parameters"] = {
             "weight": nn.Parameter(torch.empty_like(self.v)),
-            "bias": self.bias,
+            "bias": bias,
         }
         layer.reset_parameters()  # pyright: ignore[reportCallIssue]
         self._set_weight(layer.weight)
+        if bias is not None:
+            set_in_place(self, "bias", bias)
 
     def split_weight(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """v and g, new tensors in this layer's shapes, that give the weight w. See `split`."""
@@ -144,10 +169,15 @@ class WeightNormLayer(nn.Module):
             raise ValueError(
                 f"weight must have shape {tuple(self.v.shape)}, got {tuple(weight.shape)}"
             )
+        if weight.requires_grad and not isinstance(weight, nn.Parameter):
+            raise ValueError(
+                "weight would be copied into v and g, without a gradient: assign weight.detach(), "
+                "or give torch.func.functional_call v and g"
+            )
         with torch.no_grad():
             v, g = self.split_weight(torch.empty_like(self.v).copy_(weight))
-            self.v.copy_(v)
-            self.g.copy_(g)
+            set_in_place(self, "v", v)
+            set_in_place(self, "g", g)
 
     def _split_units(self, v: Tensor) -> Tensor:
         """v as a view in which the output units are the axes `_kept`."""

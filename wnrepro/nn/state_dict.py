@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 
 from wnrepro.nn.weight_norm import scale_to_norm
 
@@ -39,7 +40,7 @@ def respell(
     """
     names = ("v", "g", *(name for spelling in _SPELLINGS for name in spelling))
     present = tuple(name for name in names if prefix + name in state_dict)
-    if present not in _SPELLINGS:
+    if present not in _SPELLINGS or is_parametrized(layer, "v") or is_parametrized(layer, "g"):
         return  # v and g, or something that torch is to report as missing or unexpected
     given = [state_dict[prefix + name] for name in present]
     if not all(isinstance(tensor, Tensor) for tensor in given):
