@@ -6,9 +6,10 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from wnrepro.arms import ARMS, PAPER_ARMS
-from wnrepro.nn import Unit, WeightNormConv2d, fold
+from wnrepro.nn import FrozenScale, Unit, WeightNormConv2d, fold
 
 LINEAR = {
     "linear": (lambda: nn.Linear(6, 4), (5, 6)),
@@ -98,3 +99,48 @@ def test_what_a_unit_cannot_be_is_refused() -> None:
         Unit("wn", nn.Linear(2, 2, bias=False))
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
         Unit("wn", nn.Linear(2, 2)).start_from_(torch.randn(2, 3))
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("places", [(4,), (2, 3)])
+def test_every_vector_is_an_example_to_a_linear_unit(arm: str, places: tuple[int, ...]) -> None:
+    unit = Unit(arm, nn.Linear(6, 4), nn.LeakyReLU(0.1))
+    x = torch.randn(5, *places, 6)
+    torch.testing.assert_close(
+        unit(x), copy.deepcopy(unit)(x.flatten(0, -2)).reshape(5, *places, 4)
+    )
+
+
+def test_a_unit_under_a_parametrization_is_set_through_it() -> None:
+    class Doubled(nn.Module):
+        def forward(self, half: torch.Tensor) -> torch.Tensor:
+            return 2 * half
+
+        def right_inverse(self, whole: torch.Tensor) -> torch.Tensor:
+            return whole / 2
+
+    for arm in ARMS:
+        unit = Unit(arm, nn.Linear(6, 4))
+        linear = unit.linear
+        parametrize.register_parametrization(linear, "v" if "wn" in arm else "weight", Doubled())
+        owner = linear if unit.linear.bias is not None else unit.normaliser
+        parametrize.register_parametrization(owner, "bias", Doubled())
+        nn.init.ones_(owner.get_parameter("parametrizations.bias.original"))
+        expected = Unit(arm, nn.Linear(6, 4))
+        v = torch.randn(4, 6)
+        given = v.clone()
+        for each in (unit, expected):
+            each.start_from_(v)
+        x = torch.randn(5, 6)
+        torch.testing.assert_close(unit(x), expected(x))
+        nn.init.zeros_(next(linear.parameters()))
+        assert torch.equal(v, given)
+
+
+def test_frozen_scale_checks_its_input_and_keeps_its_dtype() -> None:
+    for shape in ((3,), (5, 4), (5, 4, 3)):
+        with pytest.raises(ValueError, match=r"expected \(N, 3\)"):
+            FrozenScale(3)(torch.randn(shape))
+    with torch.autocast("cpu", torch.bfloat16):
+        dtypes = {Unit(arm, nn.Linear(6, 4))(torch.randn(5, 6)).dtype for arm in ARMS}
+    assert dtypes == {torch.bfloat16}

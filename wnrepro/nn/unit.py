@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from wnrepro.nn.batch_norm import BatchNorm
 from wnrepro.nn.convert import convert
-from wnrepro.nn.layers import WeightNormLayer
+from wnrepro.nn.layers import WeightNormLayer, set_in_place
 from wnrepro.nn.mean_only_batch_norm import (
     MeanOnlyBatchNorm1d,
     MeanOnlyBatchNorm2d,
@@ -42,7 +42,8 @@ Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 class FrozenScale(nn.Module):
     """y = g·t + b per channel, with b trained and g a constant that only the init sets.
 
-    The released code's plain network (`lasagne/nn.py`, InitLayer). t: (N, C) or (N, C, …).
+    The released code's plain network (`lasagne/nn.py`, InitLayer). t: (N, C) or (N, C, …); y has
+    its dtype. Raises ValueError for another shape.
     """
 
     g: Tensor
@@ -59,14 +60,18 @@ class FrozenScale(nn.Module):
         self.output_axis = 1
 
     def forward(self, t: Tensor) -> Tensor:
+        c = len(self.g)
+        if t.ndim < 2 or t.shape[1] != c:
+            raise ValueError(f"expected (N, {c}) or (N, {c}, …), got {tuple(t.shape)}")
         shape = (-1,) + (1,) * (t.ndim - 2)
-        return t * self.g.view(shape) + self.bias.view(shape)
+        y = t * self.g.view(shape) + self.bias.view(shape)
+        return y if y.dtype == t.dtype else y.to(t.dtype)
 
     @torch.no_grad()
     def scale_output_(self, mean: Tensor, std: Tensor) -> None:
         """Change g and b so that the output y becomes (y − mean)/std. mean, std: (C,)."""
-        self.g.div_(std)
-        self.bias.sub_(mean).div_(std)
+        set_in_place(self, "g", self.g / std)
+        set_in_place(self, "bias", (self.bias - mean) / std)
 
 
 _MEAN_ONLY: dict[type, type[nn.Module]] = {
@@ -104,6 +109,8 @@ class Unit(nn.Module):
 
     arm: an id of `wnrepro.arms.ARMS`.
     linear: a torch Linear, Conv1d, Conv2d or Conv3d; taken over, its weights are replaced.
+        The units of a Linear lie along the last axis of its output, whatever axes come before: to
+        its normaliser, each vector there is an example.
     nonlinearity: φ; identity for the last layer of a network.
     generator: the random stream of the starting weights; torch's own without one.
 
@@ -111,7 +118,8 @@ class Unit(nn.Module):
     they are kept; v is the weight itself where the arm has no weight norm, and g is None where
     the arm has none.
 
-    Raises ValueError for an unknown arm, TypeError for another kind of linear map.
+    Raises ValueError for an unknown arm, or for a linear map without a bias in the arms that keep
+    b in it (`plain`, `wn`); TypeError for another kind of linear map.
     """
 
     def __init__(
@@ -142,7 +150,12 @@ class Unit(nn.Module):
         self.reset_parameters(generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.nonlinearity(self.normaliser(self.linear(x)))
+        t = self.linear(x)
+        if t.ndim > 2 and isinstance(self.linear, nn.Linear):  # a normaliser's units are axis 1
+            y = self.normaliser(t.flatten(0, -2)).reshape(t.shape)
+        else:
+            y = self.normaliser(t)
+        return self.nonlinearity(y)
 
     @property
     def v(self) -> Tensor:
@@ -160,8 +173,11 @@ class Unit(nn.Module):
     @property
     def b(self) -> Tensor:
         """The shift per output unit, (out,)."""
-        owner = self.linear if isinstance(self.normaliser, nn.Identity) else self.normaliser
-        return cast(Tensor, owner.bias)
+        return cast(Tensor, self._owner_of_b.bias)
+
+    @property
+    def _owner_of_b(self) -> nn.Module:
+        return self.linear if isinstance(self.normaliser, nn.Identity) else self.normaliser
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new starting weights from `generator`; g = 1, b = 0."""
@@ -183,10 +199,12 @@ class Unit(nn.Module):
             raise ValueError(f"v has shape {tuple(v.shape)}, the layer {tuple(self.v.shape)}")
         if _RECIPES[self.arm].unit_length:
             v = weight_norm(v, torch.ones(v.shape[0], device=v.device, dtype=v.dtype))
-        self.v.copy_(v)
+        normalised = isinstance(self.linear, WeightNormLayer)
+        set_in_place(self.linear, "v" if normalised else "weight", v)
         if self.g is not None:
-            self.g.fill_(1)
-        self.b.zero_()
+            owner = self.linear if normalised else self.normaliser
+            set_in_place(owner, "g", torch.ones_like(self.g))
+        set_in_place(self._owner_of_b, "bias", torch.zeros_like(self.b))
 
     def extra_repr(self) -> str:
         return f"arm={self.arm}"
