@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from wnrepro.models import build
 from wnrepro.nn import (
@@ -227,3 +228,95 @@ def test_half_precision_is_normalised_as_well_as_it_can_be() -> None:
         units = [m for m in model.modules() if isinstance(m, Unit)]
         for t in pre_activations(model, x, [unit.normaliser for unit in units]):
             assert_normalised(t.float(), tolerance=0.1)
+
+
+class Exp(nn.Module):
+    """g = e^s (paper, sec. 2)."""
+
+    def forward(self, s: Tensor) -> Tensor:
+        return s.exp()
+
+    def right_inverse(self, g: Tensor) -> Tensor:
+        return g.log()
+
+
+def test_a_parametrized_g_and_a_parametrized_weight_are_set() -> None:
+    layer = WeightNormLinear(5, 4).double()
+    parametrize.register_parametrization(layer, "g", Exp())
+    unit = Unit("plain", nn.Linear(5, 4).double())
+    nn.init.ones_(unit.linear.get_parameter("weight"))
+    parametrize.register_parametrization(unit.linear, "weight", Exp())
+    x = torch.randn(30, 5, dtype=torch.float64)
+    for model in (layer, unit):
+        data_dependent_init(model, x)
+        assert_normalised(model(x))
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        lambda model: torch.compile(model, backend="eager"),
+        lambda model: model.compile(backend="eager") or model,
+        lambda model: model[0].compile(backend="eager") or model,
+    ],
+    ids=["torch.compile", "in place", "one layer"],
+)
+def test_a_compiled_model_that_has_run_is_initialised(compiled) -> None:
+    layers = [WeightNormLinear(5, 4).double(), WeightNormLinear(4, 3).double()]
+    model = compiled(nn.Sequential(*layers))
+    x = torch.randn(30, 5, dtype=torch.float64)
+    with torch.no_grad():
+        model(x)
+    assert len(data_dependent_init(model, x)) == 2
+    hidden = layers[0](x)
+    assert_normalised(hidden)
+    assert_normalised(layers[1](hidden))
+    torch.testing.assert_close(model(x), layers[1](hidden))
+
+
+@pytest.mark.parametrize("arm", INIT_ARMS)
+def test_a_unit_on_sequences_is_normalised_along_its_last_axis(arm: str) -> None:
+    unit = Unit(arm, nn.Linear(5, 4).double())
+    x = torch.randn(30, 4, 5, dtype=torch.float64)  # as many places as units
+    data_dependent_init(unit, x)
+    assert_normalised(unit(x), channel=-1)
+
+
+def test_a_lazy_layer_without_an_input_is_refused() -> None:
+    model = nn.Sequential(WeightNormLinear(5, 4), nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"1\.weight is not there yet .*call the model once first"):
+        data_dependent_init(model, torch.randn(30, 5))
+
+
+def test_a_layer_that_returns_no_tensor_is_named() -> None:
+    class Pair(WeightNormLinear):
+        def forward(self, input: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+            return super().forward(input), None
+
+    with pytest.raises(TypeError, match=r"layer '0' \(Pair\) returns tuple"):
+        data_dependent_init(nn.Sequential(Pair(5, 4)), torch.randn(30, 5))
+
+
+@pytest.mark.parametrize("name", ["g", "bias"])
+def test_what_would_be_rescaled_twice_is_refused(name: str) -> None:
+    model = nn.Sequential(WeightNormLinear(4, 4), WeightNormLinear(4, 4))
+    setattr(model[1], name, getattr(model[0], name))
+    with pytest.raises(ValueError, match=rf"0\.{name} and 1\.{name} are one parameter"):
+        data_dependent_init(model, torch.randn(30, 4))
+
+
+def test_a_shared_v_is_none_of_its_business() -> None:
+    model = nn.Sequential(WeightNormLinear(4, 4), WeightNormLinear(4, 4)).double()
+    setattr(model[1], "v", model[0].v)  # noqa: B010
+    x = torch.randn(30, 4, dtype=torch.float64)
+    data_dependent_init(model, x)
+    assert_normalised(model(x))
+
+
+def test_a_weight_shared_with_another_module_is_refused() -> None:
+    unit = Unit("plain", nn.Linear(4, 5))
+    embedding = nn.Embedding(5, 4)
+    embedding.weight = unit.linear.get_parameter("weight")
+    model = nn.Sequential(embedding, unit)
+    with pytest.raises(ValueError, match=r"0\.weight and 1\.linear\.weight are one parameter"):
+        data_dependent_init(model, torch.arange(5))

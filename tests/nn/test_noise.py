@@ -15,11 +15,12 @@ def test_gaussian_noise_has_its_standard_deviation_in_training_only() -> None:
     assert torch.equal(noise.eval()(x), x)
 
 
-def test_dropout_is_elementwise_and_keeps_the_mean() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # drawn in two ways
+def test_dropout_is_elementwise_and_keeps_the_mean(dtype: torch.dtype) -> None:
     dropout = Dropout(0.25, torch.Generator().manual_seed(0))
-    x = torch.ones(20, 10, 30, 40)
+    x = torch.ones(20, 10, 30, 40, dtype=dtype)
     y = dropout(x)
-    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / 0.75]))
+    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / 0.75], dtype=dtype))
     assert (y == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)
     assert (y == 0).any((2, 3)).all(), "whole channels would be dropped or kept"
     assert torch.equal(dropout.eval()(x), x)

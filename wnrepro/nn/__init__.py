@@ -2,10 +2,13 @@
 
 from wnrepro.nn import convert, data_dependent_init, fold
 
-model = convert(my_model)              # weight norm on every linear and convolutional layer
+model = convert(my_model)              # weight norm on every nn.Linear, nn.Conv*/ConvTranspose*
 data_dependent_init(model, images)     # eq. 5, 6 on one batch
 ...                                    # train v, g and b with any optimiser
 model = fold(model)                    # plain torch layers again, same outputs
+
+`convert` leaves alone what is no such module: bare parameters (nn.MultiheadAttention's in_proj,
+nn.LSTM and its like), lazy layers before their first input, subclasses.
 """
 
 from wnrepro.nn.batch_norm import BatchNorm

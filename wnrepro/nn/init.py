@@ -1,13 +1,16 @@
 """Data-dependent initialisation (paper, sec. 3, eq. 5 and 6)."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from wnrepro.nn.layers import WeightNormLayer
+from wnrepro.nn.convert import refuse_shared
+from wnrepro.nn.layers import WeightNormLayer, set_in_place
 from wnrepro.nn.mean_only_batch_norm import MeanOnlyBatchNorm
 from wnrepro.nn.unit import FrozenScale, Unit
 
@@ -15,9 +18,10 @@ Rescale = Callable[[Tensor, Tensor], None]
 
 
 def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
-    """Give every pre-activation of `model` mean 0 and variance 1 on `batch`, in one forward pass.
+    """Give the pre-activations of `model` variance 1 on `batch`, and mean 0, in one forward pass.
 
-    For each unit, with t its pre-activation over all examples (and places) of the batch:
+    Mean 0 only where the layer has a bias. For each unit, with t its pre-activation over all
+    examples (and places) of the batch:
 
         g ← g/σ[t],    b ← (b − μ[t])/σ[t]                                     (eq. 6)
 
@@ -34,17 +38,27 @@ def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
     noise and dropout on), but mean-only batch norm always takes the batch's own mean. No gradient
     is recorded. Training modes, running averages, torch's random streams and the `generator` of
     any module are afterwards what they were, so a forward pass in training mode straight
-    afterwards draws the same noise as the init did.
+    afterwards draws the same noise as the init did. What is compiled (`torch.compile`) runs
+    uncompiled in it.
 
     model: called as `model(batch)`; `model(*batch)` for a tuple or list, `model(**batch)` for a
         mapping. batch: at least two examples; the paper's protocol has 500.
     Returns the names of the layers that were initialised, in the order in which they were called.
     Raises ValueError, and leaves the model as it was, if a unit's variance is 0 or not finite (it
-    names layer and unit) or if no layer was initialised.
+    names layer and unit), if no layer was initialised, if a lazy module has had no input yet, or if
+    a g, b or w that would be changed is shared with another module. Raises TypeError, likewise, if
+    a layer to be initialised returns anything but a tensor.
     """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            raise ValueError(f"{name} is not there yet (a lazy module): call the model once first")
     targets = dict(_targets(model))
     initialised: dict[str, None] = {}
-    with _restored(model, targets), torch.no_grad():
+    layers = [(name, layer) for name, (layer, _) in targets.items()]
+    refuse_shared(model, layers, ("g", "bias"), "and would be rescaled twice")
+    plain = [each for each in layers if not isinstance(each[1], WeightNormLayer)]
+    refuse_shared(model, plain, ("weight",), "and would be rescaled twice")
+    with _restored(model, targets), _uncompiled(), torch.no_grad():
         hooks = [
             layer.register_forward_hook(_normalise(name, layer, rescale, initialised), prepend=True)
             for name, (layer, rescale) in targets.items()
@@ -75,12 +89,11 @@ def _targets(model: nn.Module) -> Iterator[tuple[str, tuple[nn.Module, Rescale]]
 
 
 def _scale_plain_(layer: nn.Module) -> Rescale:
-    weight, bias = layer.get_parameter("weight"), layer.bias
-
     def rescale(mean: Tensor, std: Tensor) -> None:
-        weight.div_(std.view(-1, *(1,) * (weight.ndim - 1)))
+        weight, bias = cast(Tensor, layer.weight), layer.bias
+        set_in_place(layer, "weight", weight / std.view(-1, *(1,) * (weight.ndim - 1)))
         if isinstance(bias, Tensor):
-            bias.sub_(mean).div_(std)
+            set_in_place(layer, "bias", (bias - mean) / std)
 
     return rescale
 
@@ -89,13 +102,18 @@ def _output_axis(layer: nn.Module, t: Tensor) -> int:
     if isinstance(layer, WeightNormLayer | FrozenScale):
         return layer.output_axis % t.ndim
     # a linear map's channels come before its weight's kernel axes, with a batch axis or without
-    return t.ndim - layer.get_parameter("weight").ndim + 1
+    return t.ndim - cast(Tensor, layer.weight).ndim + 1
 
 
 def _normalise(name: str, layer: nn.Module, rescale: Rescale, initialised: dict[str, None]):
     def hook(module: nn.Module, args: object, t: Tensor) -> Tensor | None:
         if name in initialised:
             return None
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"data-dependent init: layer {name!r} ({type(module).__name__}) returns "
+                f"{type(t).__name__}, not a tensor"
+            )
         axis = _output_axis(layer, t)
         precise = t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
         others = [a for a in range(t.ndim) if a != axis]
@@ -130,6 +148,13 @@ def _check(name: str, mean: Tensor, std: Tensor, t: Tensor, others: list[int]) -
         f"{what} on this batch ({values} values; {int(bad.sum())} of {bad.numel()} units): use "
         "another or a larger batch, or another v"
     )
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """In it torch.compile does nothing: what is compiled already passes the layers' hooks by."""
+    # set_stance takes seconds to import the compiler, without which nothing is compiled
+    imported = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if imported else nullcontext()
 
 
 def _call(model: nn.Module, batch: Any) -> None:
