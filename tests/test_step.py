@@ -88,6 +88,29 @@ def test_a_model_that_is_no_sequence_is_compiled_whole() -> None:
     torch.testing.assert_close(compiled(layer)(x), layer(x))
 
 
+def test_the_forward_pass_is_in_the_precision_of_autocast_and_the_metrics_are_not() -> None:
+    model = nn.Linear(5, 3)
+    x, labels = torch.randn(7, 5), torch.arange(7) % 3
+    seen: list[Tensor] = []
+
+    def forward(images: Tensor) -> Tensor:
+        seen.append(model(images))
+        return seen[-1]
+
+    def autocast() -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    sums = Sums(torch.device("cpu"))
+    with autocast():
+        expected = nn.functional.cross_entropy(model(x).float(), labels).item()
+    Step(forward, Adam(model.parameters()), sums, autocast)(x, labels)
+    (logits,) = seen
+    assert logits.dtype == torch.bfloat16
+    assert sums.read()[0] == pytest.approx(expected, rel=1e-6)
+    assert model.weight.grad is not None
+    assert model.weight.grad.dtype == torch.float32
+
+
 class FakeGraph:
     """Records nothing and runs the step again: what a CUDA graph does, seen from outside."""
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from wnrepro.mechanisms import hessian, load
-from wnrepro.mechanisms.conditioning import covariance_of_v, covariances, parts
+from wnrepro.mechanisms.conditioning import _conditioning, covariance_of_v, covariances, parts
 from wnrepro.mechanisms.training import training, units
 
 EXPERIMENT = load("conditioning")
@@ -40,6 +40,22 @@ def test_c_and_d_are_the_covariances_of_the_gradients_of_single_images() -> None
         torch.testing.assert_close(
             covariance_of_v(c, w_found, v_norm), expected, rtol=1e-8, atol=1e-12
         )
+
+
+def test_of_D_the_direction_of_w_does_not_count() -> None:
+    """C = diag(1, 2, 3, 12) and w along its last axis: D has 0, which is left out, and 1, 2, 3."""
+    c = torch.tensor([1.0, 2.0, 3.0, 12.0], dtype=torch.float64).diag()[None]
+    w = torch.tensor([[0.0, 0.0, 0.0, 2.0]], dtype=torch.float64)
+    row, spectrum = _conditioning(c, w, v_norm=torch.tensor([2.0], dtype=torch.float64))
+    assert row["cosine_median"] == pytest.approx(1)
+    assert row["c_largest_over_mean_median"] == pytest.approx(12 / 4.5)
+    assert row["d_largest_over_mean_median"] == pytest.approx(3 / 2)
+    assert row["d_over_c_median"] == pytest.approx((3 / 2) / (12 / 4.5))
+    assert row["c_condition_number_median"] == pytest.approx(12)
+    assert row["d_condition_number_median"] == pytest.approx(3)
+    shown = [(each["c_over_mean_median"], each["d_over_mean_median"]) for each in spectrum]
+    expected = (12 / 4.5, 3 / 2), (3 / 4.5, 2 / 2), (2 / 4.5, 1 / 2)
+    assert shown == [pytest.approx(pair) for pair in expected]
 
 
 def test_hessians() -> None:

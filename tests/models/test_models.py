@@ -8,7 +8,7 @@ from torch import nn
 
 from wnrepro.arms import ARMS
 from wnrepro.models import MLP, ConvPoolCNNC
-from wnrepro.nn import Unit
+from wnrepro.nn import Dropout, GaussianNoise, Unit
 from wnrepro.randomness import Streams
 
 
@@ -18,6 +18,13 @@ def test_the_papers_network_has_the_papers_number_of_parameters() -> None:
     assert sum(u.g.numel() for u in units if u.g is not None) == 1_450
     assert sum(u.b.numel() for u in units) == 1_450
     assert sum(p.numel() for p in ConvPoolCNNC("wn").parameters()) == 1_405_344 + 2 * 1_450
+
+
+def test_the_papers_network_has_the_papers_noise_and_dropout() -> None:
+    """Table 3: Gaussian noise of 0.15 on the input, dropout of 0.5 after each max-pool."""
+    model = ConvPoolCNNC("wn", width=2)
+    assert [m.std for m in model.modules() if isinstance(m, GaussianNoise)] == [0.15]
+    assert [m.p for m in model.modules() if isinstance(m, Dropout)] == [0.5, 0.5]
 
 
 def shapes(model: nn.Module, x: torch.Tensor) -> list[tuple[int, ...]]:

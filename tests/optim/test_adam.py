@@ -159,6 +159,21 @@ def test_a_training_step_of_the_convolutional_network_has_the_kernel() -> None:
         assert not _have_kernel(params, odd, states)
 
 
+def test_a_tensor_of_another_kind_does_not_have_the_kernel() -> None:
+    """It may hold its numbers elsewhere, as those that are spread over several machines do."""
+
+    class Other(Tensor):
+        pass
+
+    plain = torch.nn.Parameter(torch.ones(3))
+    other = torch.ones(3).as_subclass(Other)
+    gradient = torch.ones(3)
+    assert _have_kernel([plain], [gradient], [gradient])
+    assert _have_kernel([plain.detach()], [gradient], [gradient])
+    assert not _have_kernel([other], [gradient], [gradient])
+    assert not _have_kernel([plain, other], [gradient] * 2, [gradient] * 2)
+
+
 def test_a_step_can_be_compiled() -> None:
     ends = []
     for compiled in (False, True):
