@@ -196,8 +196,8 @@ FIGURES: dict[str, Figure] = {
             "MNIST: five optimisers, each at its best learning rate",
             ("mnist_optimizers",),
             f"Large markers: means over seeds; bars: {T}, cut at two thirds of the mean; small "
-            "ones: every seed; a cross above the axes: a seed diverged. Errors after the last epoch; the rates were chosen on held-out images "
-            "(LOG.md).",
+            "ones: every seed; a cross above the axes: a seed diverged. Errors after the last "
+            "epoch; the rates were chosen on held-out images (LOG.md).",
             lambda own, _, heading: pairs.draw_optimisers(own, heading, (TRAIN, TEST)),
         ),
         Figure(

@@ -261,9 +261,10 @@ $$\text{mean-only: } \tilde t - (t-\mu) = \mu - \mu_B, \qquad
     setup="""
 A perceptron with two hidden layers of 128 units on the 1437 digits of 8×8 pixels, trained by
 the paper's Adam (rate 0.003, batches of 100, 20 epochs), 5 seeds. At four points of the
-training 16 examples are each put into 4000 random batches of 100; the noise in an activation is
-its pre-activation with the batch's mean (and variance) minus that with all images'. In float64;
-the layers below are normalised by all images.""",
+training 16 examples are each put into 4000 random batches of 100 (the other 99 drawn from all
+images: in 7 % of the batches the example is among them too); the noise in an activation is its
+pre-activation with the batch's mean (and variance) minus that with all images'. In float64; the
+layers below are normalised by all images.""",
     expectation="""
 By the paper: an excess kurtosis near 0 with mean-only batch norm, and clearly above with batch
 norm. A doubt, also before the run: at 100 images the variance of a batch is itself nearly
