@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wnrepro.arms import ARMS
+from wnrepro.classification import Sums
 from wnrepro.data import Dataset, Split
 from wnrepro.engine import EpochMetrics, Training
 from wnrepro.models import build
@@ -177,7 +178,7 @@ def test_the_time_of_an_interrupted_epoch_is_that_of_all_its_steps(
 
     engine = training(epochs=3)
     times = [(m.train_time_sec, m.samples_per_sec) for m in engine.epochs(after_step)]
-    assert times == [(6, 150 / 6), (6.5, 150 / 6.5), (6, 150 / 6)]
+    assert times == [(6, 150 / 6)] * 3
     clock.now += 1000
     resumed = training(epochs=3)
     resumed.load_state_dict(saved[0])
@@ -185,6 +186,37 @@ def test_the_time_of_an_interrupted_epoch_is_that_of_all_its_steps(
     clock.now += 1000
     times = [(m.train_time_sec, m.samples_per_sec) for m in resumed.epochs()]
     assert times == [(6, 150 / 6)] * 2
+
+
+def test_what_a_device_still_had_to_do_when_it_was_saved_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A clock that the device moves, 2 s for each step, when it is waited for and not before."""
+    clock = SimpleNamespace(now=0.0, queued=0)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+
+    def wait(*_: object) -> None:
+        clock.now, clock.queued = clock.now + 2 * clock.queued, 0
+
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    train_step, read = Training._train_step, Sums.read
+
+    def enqueue(self: Training, images: Tensor, labels: Tensor) -> None:
+        train_step(self, images, labels)
+        clock.queued += 1
+
+    monkeypatch.setattr(Training, "_train_step", enqueue)
+    monkeypatch.setattr(Sums, "read", lambda self: (wait(), read(self))[1])
+
+    def after_step() -> None:
+        if engine.step == 2:
+            with monkeypatch.context() as patch:
+                patch.setattr(Training, "device", SimpleNamespace(type="cuda"))
+                assert engine.state_dict()["train_time_sec"] == 4
+            clock.now += 0.5
+
+    engine = training(epochs=2)
+    assert [m.train_time_sec for m in engine.epochs(after_step)] == [6, 6]
 
 
 def test_between_steps_the_caller_is_asked_but_not_after_the_last() -> None:

@@ -33,7 +33,7 @@ class EpochMetrics:
     layers: per layer the mean over its units of ‖v‖, of |g| and of ‖∇_v L‖ in the last step of
         the epoch; None for what an arm has not.
     train_time_sec, samples_per_sec: of all of the epoch's steps, also where it was interrupted;
-        the time in between does not count.
+        the time in between does not count, nor that of a checkpoint.
     """
 
     epoch: int
@@ -78,6 +78,7 @@ class Training:
     step: int = 0
     _sums: Sums = field(init=False)
     _train_time_sec: float = field(init=False, default=0.0)  # of the current epoch's steps so far
+    _saved: bool = field(init=False, default=False)  # since the last step
 
     def __post_init__(self) -> None:
         self._sums = Sums(self.device)
@@ -136,7 +137,10 @@ class Training:
             if after_step is not None and self.step < self.steps_per_epoch:
                 now = time.perf_counter()
                 self._train_time_sec, last = self._train_time_sec + now - last, now
+                self._saved = False
                 after_step()
+                if self._saved:  # the device did nothing meanwhile
+                    last = time.perf_counter()
         train_loss, train_error_percent = self._sums.read()  # waits for the device
         trained = time.perf_counter()
         self._train_time_sec += trained - last
@@ -179,14 +183,15 @@ class Training:
         asked = time.perf_counter()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # steps it has not done yet take their time too
-        waited = time.perf_counter() - asked
+        self._train_time_sec += time.perf_counter() - asked
+        self._saved = True
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
             "sums": self._sums.tensor.clone(),
-            "train_time_sec": self._train_time_sec + waited,
+            "train_time_sec": self._train_time_sec,
             "streams": self.streams.state_dict(),
         }
 
