@@ -19,6 +19,9 @@ from wnrepro import benchmarks
 from wnrepro.benchmarks import picture, table
 from wnrepro.benchmarks.row import Row
 from wnrepro.benchmarks.setting import Setting
+from wnrepro.command_line import guarded
+from wnrepro.errors import RunError
+from wnrepro.replacement import make_folder
 
 RESULTS = Path("results/benchmarks")
 SMOKE_RESULTS = Path("runs/benchmarks_smoke")
@@ -37,7 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or (SMOKE_RESULTS if options.smoke else RESULTS)
     if options.smoke and out.resolve().is_relative_to(RESULTS.resolve()):
         parser.error("smoke results do not go into results/")
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return guarded(lambda: _measure_all(options, out))
+
+
+def _measure_all(options: argparse.Namespace, out: Path) -> int:
+    available = torch.cuda.is_available()
+    if options.device == "cuda" and not available:
+        raise RunError("--device cuda, but torch sees no GPU here: use --device cpu")
+    make_folder(out)
+    device = options.device or ("cuda" if available else "cpu")
     setting = Setting(torch.device(device), options.smoke)
     occasion = table.occasion(setting)
     stem = out / table.slug(setting, occasion)

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from wnrepro.command_line import GOES_ON, guarded
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError
 
@@ -23,10 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"unknown data set {', '.join(sorted(unknown))}; choose of {', '.join(downloadable)}"
         )
+    return guarded(lambda: _locate(options.names or downloadable, options.root), GOES_ON)
+
+
+def _locate(names: Sequence[str], root: str | None) -> int:
     failures = 0
-    for name in options.names or downloadable:
+    for name in names:
         try:
-            print(f"{name}: complete in {files.locate(name, options.root)}")
+            print(f"{name}: complete in {files.locate(name, root)}")
         except DataError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failures += 1

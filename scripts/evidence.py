@@ -13,7 +13,7 @@ import logging
 import sys
 from pathlib import Path
 
-from wnrepro.command_line import guarded
+from wnrepro.command_line import GOES_ON, guarded
 from wnrepro.queue import go_on, states
 
 
@@ -27,14 +27,16 @@ def main() -> int:
         "--device", choices=("cpu", "cuda"), help="by default a GPU if there is one"
     )
     parser.add_argument("--results", type=Path, default=Path("results"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("wnrepro").setLevel(logging.INFO)
     if options.list and options.overrides:
         parser.error("--list shows the queue as it is: leave the KEY=VALUE out")
     if options.list:
         return guarded(lambda: _list(options.results))
-    return guarded(lambda: go_on(options.device or _device(), options.results, options.overrides))
+    return guarded(
+        lambda: go_on(options.device or _device(), options.results, options.overrides), GOES_ON
+    )
 
 
 def _list(results: Path) -> int:

@@ -9,7 +9,9 @@ What has no runs yet is left out, with the command that gets it; --list says wha
 """
 
 import argparse
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,13 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error("--jobs must be at least 1")
-    return guarded(lambda: _run(options))
+    before = signal.signal(signal.SIGINT, _stop)
+    try:
+        return guarded(lambda: _run(options), "stopped: repeat the command")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(*_: object) -> None:
+    """After Ctrl-C: do not wait for what the processes still have to draw."""
+    for process in multiprocessing.active_children():
+        process.terminate()  # each file is replaced whole or not at all
+    raise KeyboardInterrupt
 
 
 def _run(options: argparse.Namespace) -> int:
     items = named(options.names)
     if options.jobs > 1 and len(items) > 1 and not options.list:
+        # A Ctrl-C in the terminal reaches the processes too; they inherit that it is ignored.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         prepare()
+        signal.signal(signal.SIGINT, before)
     found = records.load(options.results)
     if options.list:
         _list(items, found)

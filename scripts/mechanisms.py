@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wnrepro import drawing
-from wnrepro.command_line import guarded
+from wnrepro.command_line import GOES_ON, guarded
 from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES, load, page, pieces, tables, verdicts
 from wnrepro.runs.manifest import write_manifest
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         publish(chosen, results, smoke=options.smoke)
         return 1 if failed else 0
 
-    return guarded(run)
+    return guarded(run, GOES_ON)
 
 
 def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool:

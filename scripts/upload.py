@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wnrepro.command_line import guarded
+from wnrepro.command_line import GOES_ON, guarded
 from wnrepro.config import TrackerConfig
 from wnrepro.runs.tables import read_tables
 from wnrepro.tracking import upload
@@ -36,11 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="runs.root of trainings")
     parser.add_argument("--list", action="store_true", help="show how the runs stand, send none")
     options = parser.parse_args(arguments)
-    try:
-        return guarded(lambda: _upload(options))
-    except KeyboardInterrupt:
-        print("stopped: repeat the command, and it goes on", file=sys.stderr)
-        return 130
+    return guarded(lambda: _upload(options), GOES_ON)
 
 
 def _upload(options: argparse.Namespace) -> int:

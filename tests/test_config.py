@@ -43,6 +43,18 @@ MISTAKES = {
     "exp=cifar_wn": "write +exp=… instead of exp=…",
     "+sweep=digits_arms": "add -m",
     "norm=wn,bn": "add -m",
+    "tracker=null": "tracker=null: tracker takes a name; choose from none, wandb",
+    "norm=3": "norm=3: norm takes a name; choose from bn, ",
+    "+exp=null": "+exp=null: exp takes a name; choose from cifar_bn, ",
+    "norm=": "norm=: norm takes a name",
+    "=3": "cannot read '=3': write overrides as key=value",
+    "hydra/launcher=slurm": "hydra/launcher=slurm is for a sweep of many runs: add -m",
+    "hydra.launcher.partition=gpu": "is for a sweep of many runs: add -m",
+    "hydra.sweeper.params.seed=1": "is for a sweep of many runs: add -m",
+    "runs.root=~/x": """cannot read 'runs.root=~/x': quote its value, as 'runs.root="~/x"'\n""",
+    "data.root=/ä": """quote its value, as 'data.root="/ä"'\n""",
+    "model.noise_std=inf": "model.noise_std=inf is out of range: it must be a number from 0 on",
+    "threads=100000": "threads=100000 is out of range: it must be from 1 to 1024",
     "epochs==3": "cannot read 'epochs==3': write overrides as key=value",
     "batch_size=0": "batch_size=0 is out of range: it must be from 1 to 1437",
     "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
@@ -105,6 +117,8 @@ IMPOSSIBLE = {
     "model.depth=null": "needs a number of hidden layers",
     "model.dropout=1": "model.dropout=1",
     "model.noise_std=-1": "model.noise_std=-1",
+    "optim.eps=inf": "optim.eps=inf",
+    "model.width=100000000000000": "model.width=100000000000000",
     "threads=0": "threads=0",
     "precision=fp8": "precision=fp8 is unknown",
     "init.batch_size=1": "init.batch_size=1",
@@ -134,6 +148,8 @@ def test_impossible_combinations_are_refused(compose: Compose) -> None:
         compose("norm=mean_only_bn", "batch_size=1")
     with pytest.raises(ConfigError, match=r"data.evaluation_size=51 .* from 1 to 50"):
         compose("data.held_out=50", "data.evaluation_size=51")
+    with pytest.raises(ConfigError, match=r"precision=tf32 is a GPU's"):
+        compose("precision=tf32", "device=cpu")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +212,20 @@ def test_printing_a_config_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "hydra" in imported
     assert not imported & {"torch", "torchvision", "wandb", "pandas", "matplotlib", "sklearn"}
     assert "name: wn" in result.stdout
+
+
+def test_the_config_that_is_printed_is_the_one_that_would_run(tmp_path: Path) -> None:
+    shown = command("+exp=cifar_wn", "scale=smoke", "--cfg", "job", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    config = yaml.safe_load(shown.stdout)
+    assert (config["epochs"], config["model"]["width"], config["optim"]["lr"]) == (2, 16, 0.003)
+    refused = command("optim.lr=nan", "--cfg", "job", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_home_directory_may_be_written_as_a_tilde(compose: Compose) -> None:
+    assert compose('runs.root="~/x"').runs.root == str(Path.home() / "x")
 
 
 def test_smoke_scale_shrinks_and_never_grows(compose: Compose) -> None:

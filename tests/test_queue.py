@@ -9,7 +9,9 @@ import pytest
 from wnrepro import queue
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.config import as_dict
+from wnrepro.errors import ConfigError
 from wnrepro.queue import Entry, go_on, states
+from wnrepro.runs.identity import run_directory
 from wnrepro.runs.tables import read_tables
 from wnrepro.sweep import expand
 
@@ -65,10 +67,25 @@ def test_other_runs_in_the_folder_are_left_alone(
 
 
 def test_a_sweep_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = Entry("needs a GPU", "cpu", (*SMALL, "seed=0", "precision=tf32"))
+    bad = Entry("damaged", "cpu", (*SMALL, "seed=0"))
+    (config,) = expand([*bad.overrides, f"runs.root={tmp_path}/runs"]).configs
+    directory = run_directory(as_dict(config))
+    directory.mkdir(parents=True)
+    (directory / "manifest.json").write_text("{")
     monkeypatch.setattr(queue, "QUEUE", [bad, Entry("good", "cpu", (*SMALL, "seed=1"))])
     assert go_on("cpu", tmp_path / "results", [f"runs.root={tmp_path}/runs"]) == 1
     assert not list(tmp_path.glob("runs/*/seed1-*"))
+
+
+def test_other_runs_do_not_get_into_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [Entry("one", "cpu", (*SMALL, "seed=0")), Entry("two", "cpu", (*SMALL, "seed=1"))]
+    monkeypatch.setattr(queue, "QUEUE", entries)
+    overrides = [f"runs.root={tmp_path}/runs", "scale=smoke", "epochs=2"]
+    with pytest.raises(ConfigError, match=r"^epochs=2 changes what is computed \(one\)"):
+        go_on("cpu", tmp_path / "results", overrides)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_lists_the_queue_and_refuses_a_typo(tmp_path: Path) -> None:
@@ -83,7 +100,7 @@ def test_the_command_lists_the_queue_and_refuses_a_typo(tmp_path: Path) -> None:
     refused = command("--list", "epochs=3")
     assert refused.returncode == 2
     assert "leave the KEY=VALUE out" in refused.stderr
-    refused = command("--device", "cpu", "epochss=3")
+    refused = command("tracker=none", "--device", "cpu", "epochss=3")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ")
     assert len(refused.stderr.splitlines()) == 1

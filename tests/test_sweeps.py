@@ -11,6 +11,7 @@ from wnrepro import sweep
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict
+from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import differences, identity
 from wnrepro.sweep import expand
 
@@ -215,3 +216,17 @@ def test_each_run_is_what_hydra_composes_of_its_overrides(
     shared = expand(overrides).configs
     monkeypatch.setattr(sweep, "_is_choice", lambda override, loader: True)
     assert shared == expand(overrides).configs
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("seed=range(0,0)", "the sweep has no runs"),
+        ("tracker=null,none", "tracker takes a name; choose from none, wandb"),
+        ("norm=range(3)", "norm takes a name"),
+        ("hydra.sweeper.params.seed=1,2", r"cannot read .*: write seed=1,2"),
+    ],
+)
+def test_what_is_no_sweep_is_refused_in_one_line(overrides: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        expand([overrides])

@@ -6,6 +6,7 @@ config must be quick.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
@@ -188,6 +189,7 @@ def resolve(cfg: DictConfig) -> Config:
         raise ConfigError(f"{missing[0]} has no value: set it, as {missing[0]}=…")
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
+    config.runs.root = os.path.expanduser(config.runs.root)
     _shrink(config)
     _check(config)
     return config
@@ -286,9 +288,9 @@ def _choice(key: str, got: str, allowed: tuple[str, ...]) -> None:
 
 
 def _range(key: str, got: float | None, low: float, high: float = math.inf) -> None:
-    """Refuse what is not in [low, high]; NaN is in no range."""
-    if got is not None and not low <= got <= high:
-        allowed = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
+    """Refuse what is not in [low, high]; neither infinity nor NaN is in any range."""
+    if got is not None and not (low <= got <= high and got < math.inf):
+        allowed = f"a number from {low} on" if math.isinf(high) else f"from {low} to {high}"
         raise ConfigError(f"{key}={got} is out of range: it must be {allowed}")
 
 
@@ -304,17 +306,19 @@ def _check(config: Config) -> None:
     if not config.runs.root:
         raise ConfigError("runs.root is empty: name the folder of the run directories")
     _choice("precision", config.precision, PRECISIONS)
+    if config.precision == "tf32" and config.device == "cpu":
+        raise ConfigError("precision=tf32 is a GPU's: with device=cpu use float32 or bf16")
     facts = CATALOGUE[data.name]
     _range("data.held_out", data.held_out, 0, facts.n_train - 1)
     _range("data.train_size", data.train_size, 1, facts.n_train - data.held_out)
     _range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
     _range("epochs", config.epochs, 1)
-    _range("model.width", model.width, 1)
+    _range("model.width", model.width, 1, 1_000_000)
     _range("model.noise_std", model.noise_std, 0)
     _range("model.dropout", model.dropout, 0)
     if not model.dropout < 1:
         raise ConfigError(f"model.dropout={model.dropout} is out of range: it must be below 1")
-    _range("threads", config.threads, 1)
+    _range("threads", config.threads, 1, 1024)  # with many more, torch crashes
     n_train = training_size(config)
     needs_two = norm.name in ("bn", "mean_only_bn", "wn_mean_only_bn")
     _range("batch_size", config.batch_size, 2 if needs_two else 1, n_train)
@@ -345,7 +349,7 @@ def _check_model(config: Config) -> None:
     if model.name == "mlp":
         if model.depth is None:
             raise ConfigError("model.depth=null: an mlp needs a number of hidden layers")
-        _range("model.depth", model.depth, 0)
+        _range("model.depth", model.depth, 0, 1000)
         return
     if model.depth is not None:
         raise ConfigError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.config import as_dict
+from wnrepro.errors import ConfigError
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.tables import read_tables
@@ -66,19 +67,35 @@ def states(results: Path) -> Iterator[State]:
         yield State(entry, sum(each in collected for each in runs), len(runs))
 
 
+def _refuse_other_runs(entry: Entry, overrides: Sequence[str]) -> None:
+    its = expand(entry.overrides).identities
+
+    def others(given: Sequence[str]) -> bool:
+        return not set(expand([*entry.overrides, *given]).identities) <= set(its)
+
+    if others(overrides):
+        blamed = [each for each in overrides if others([each])] or overrides
+        raise ConfigError(
+            f"{' '.join(blamed)} changes what is computed ({entry.what}): the queue's runs stay as "
+            "they are; train others with python -m wnrepro.train -m"
+        )
+
+
 def go_on(device: str, results: Path, overrides: Sequence[str] = ()) -> int:
     """Run what `device` can add to the tables, sweep by sweep, each collected when it has finished.
 
-    overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2; one that
-    changes what is computed asks for other runs than the queue's. Returns 0, or the exit code of
-    the first sweep that did not finish or is not whole in the tables. Other runs in runs.root are
-    left alone.
+    overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2. Those that
+    change what is computed are refused, since the tables would take other runs for the queue's.
+    Returns 0, or the exit code of the first sweep that did not finish or is not whole in the
+    tables. Other runs in runs.root are left alone.
     """
     from wnrepro.train import train
 
-    for entry in QUEUE:
-        if entry.device != device:
-            continue
+    entries = [entry for entry in QUEUE if entry.device == device]
+    if overrides:
+        for entry in entries:
+            _refuse_other_runs(entry, overrides)
+    for entry in entries:
         arguments = [*entry.overrides, f"device={device}", *overrides]
         sweep = expand(arguments)
         collected = read_tables(results)

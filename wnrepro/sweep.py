@@ -7,10 +7,12 @@ What has finished is not run again, so repeating the command finishes the sweep.
 
 import copy
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from hydra import initialize_config_dir
@@ -24,9 +26,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.command_line import CONF
+from wnrepro.command_line import CONF, refuse_no_names
 from wnrepro.config import Config, as_dict, register_schema, resolve
-from wnrepro.errors import ConfigError
+from wnrepro.errors import ConfigError, RunError
 from wnrepro.launchers import local, slurm
 from wnrepro.launchers.job import Outcome, Progress, Train
 from wnrepro.runs.identity import identity, run_directory
@@ -57,6 +59,7 @@ def expand(overrides: Sequence[str]) -> Sweep:
     `hydra.sweeper.params` (conf/sweep/) come first.
     """
     register_schema()
+    refuse_no_names(overrides)
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         composer = GlobalHydra.instance().hydra
         assert composer is not None
@@ -71,6 +74,8 @@ def expand(overrides: Sequence[str]) -> Sweep:
         launcher = master.hydra.runtime.choices["hydra/launcher"]
         settings = OmegaConf.to_container(master.hydra.launcher, resolve=True)
     assert isinstance(settings, dict)
+    if not configs:
+        raise ConfigError("the sweep has no runs: a list or a range of it is empty")
     _refuse_twins(configs)
     return Sweep(configs, launcher, {str(key): value for key, value in settings.items()})
 
@@ -133,8 +138,21 @@ def run_sweep(sweep: Sweep, train: Train, collected: Container[str] = ()) -> int
     log.info("%d runs, %d of them finished before", total, total - len(left))
     with _Progress(left) as progress, logging_redirect_tqdm():
         if left:
+            _refuse_unwritable({Path(config.runs.root) for config in left})
             launch(left, sweep.settings, train, progress)
     return _summary(left, progress.outcomes, total)
+
+
+def _refuse_unwritable(roots: set[Path]) -> None:
+    """One error at once, and not one of each run."""
+    for root in roots:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            said = f"cannot write runs.root={root}: {error.strerror}"
+            raise RunError(f"{said}; set it to a folder that can be written") from error
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise RunError(f"cannot write runs.root={root}: set it to a folder that can be written")
 
 
 def _finished(config: Config, collected: Container[str]) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -70,15 +71,18 @@ def run(
 ) -> Iterator[tuple[Piece, str | None]]:
     """Measure pieces in `jobs` processes of one thread; each as it is done, with its error.
 
-    A piece that fails stops no other. Closing the iterator leaves the rest undone.
+    A piece that fails stops no other. Closing the iterator, or Ctrl-C, leaves the rest undone.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they import torch
     # Not forked: torch's threads do not survive that.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _one_thread) as pool:
+        # A Ctrl-C in the terminal reaches the processes too; they inherit that it is ignored.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         waiting: dict[Future, Piece] = {
             pool.submit(_measure, piece, provenance): piece for piece in todo
         }
+        signal.signal(signal.SIGINT, before)
         try:
             while waiting:
                 finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -90,8 +94,10 @@ def run(
                             "a measuring process died (out of memory?); the same command goes on"
                         ) from error
                     yield piece, None if error is None else f"{type(error).__name__}: {error}"
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()  # a piece is written whole or not at all
+            raise
 
 
 def _one_thread() -> None:

@@ -15,7 +15,8 @@ def main() -> int:
     status.add_argument("folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER")
     plan = commands.add_parser("plan", help="what a sweep would run, and what that takes")
     plan.add_argument("overrides", nargs="+", metavar="OVERRIDE", help="as +sweep=digits_arms")
-    options = parser.parse_args()
+    # With the -m of the sweep's own command too: the one is made of the other.
+    options = parser.parse_args([e for e in sys.argv[1:] if e not in ("-m", "--multirun")])
 
     def run() -> int:
         if options.command == "status":
