@@ -1,14 +1,17 @@
 """What a command does with errors: those of the user, and a reader that has gone."""
 
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from wnrepro.command_line import guarded
+from wnrepro.command_line import GOES_ON, guarded
 from wnrepro.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +38,8 @@ def run(closed_pipe: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         "scripts/make_figures.py --list",
         "scripts/evidence.py --list",
-        "-m wnrepro.runs plan norm=wn,plain",
+        "-m wnrepro.runs plan -m norm=wn,plain",
+        "scripts/download_data.py mnist",
     ],
 )
 def test_a_command_whose_reader_has_gone_ends_quietly(command: str, closed_pipe: int) -> None:
@@ -55,6 +59,43 @@ def test_long_and_short_output_alike(length: int, closed_pipe: int) -> None:
 def test_the_pipe_of_something_else_is_no_reader_that_has_gone(closed_pipe: int) -> None:
     with pytest.raises(BrokenPipeError):
         guarded(lambda: os.write(closed_pipe, b"a"))
+
+
+def shell(program: str, redirected: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    program = f"import sys; from wnrepro.command_line import guarded; sys.exit(guarded({program}))"
+    line = f"{before} {shlex.quote(sys.executable)} -c {shlex.quote(program)} {redirected}"
+    return subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_an_output_that_is_closed_or_full_or_ascii_is_no_crash() -> None:
+    said = "lambda: print('a…') or 0"
+    closed, full = shell(said, ">&-"), shell(said, ">/dev/full")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert (full.returncode, full.stderr.count("\n")) == (1, 1)
+    assert full.stderr.startswith("error: cannot write the output: No space left")
+    ascii_only = shell(said, "", "PYTHONIOENCODING=ascii")
+    assert (ascii_only.returncode, ascii_only.stdout) == (0, "a?\n")
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: signal.raise_signal(signal.SIGINT) or 0, GOES_ON) == 130
+    assert capsys.readouterr() == ("", "stopped: repeat the command, and it goes on\n")
+
+
+def test_ctrl_c_ends_the_measuring_processes_too(tmp_path: Path) -> None:
+    """A terminal sends it to all of them."""
+    command = [sys.executable, "scripts/mechanisms.py", "--smoke", "--results", str(tmp_path)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(tmp_path.glob(".parts/*/*.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == GOES_ON
+    assert "Traceback" not in said
 
 
 def test_what_the_user_can_mend_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,6 +191,34 @@ def test_failing_runs_do_not_stop_the_others(
     assert metrics(tmp_path) == undisturbed
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("device=cuda", "no GPU here"),
+        ("runs.root=file/runs", "cannot write runs.root=file/runs"),
+        ("data.root=none", "data.root"),
+    ],
+)
+def test_what_no_run_of_it_has_is_one_error_and_no_run_begins(
+    override: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "wnrepro.train", "-m", "+exp=mnist_wn", "seed=0,1", override]
+    result = subprocess.run(
+        [*command, "tracker=none"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("error: ") == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
 def test_a_mistake_in_any_run_is_found_before_the_first(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "wnrepro.train", "-m", "norm=wn,bn", "tracker=none"],

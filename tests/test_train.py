@@ -297,6 +297,30 @@ def test_no_gpu(tmp_path: Path) -> None:
         pytest.skip("there is a GPU here")
     assert_one_error(run(tmp_path, *SMALL, "device=cuda", expect=1), "no GPU", "device=cpu")
     assert_one_error(run(tmp_path, *SMALL, "precision=tf32", expect=1), "precision=float32")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_no_memory_holds(tmp_path: Path) -> None:
+    result = run(tmp_path, *SMALL, "model.width=1000000", "model.depth=3", expect=1)
+    assert_one_error(result, "too little memory", "model.width")
+    assert status(only_run(tmp_path))["state"] == "failed"
+
+
+def test_a_finished_run_whose_record_lost_its_rows(tmp_path: Path) -> None:
+    run(tmp_path, *SMALL, "epochs=1")
+    (only_run(tmp_path) / "timing.csv").write_text("epoch\n")
+    *_, last = run(tmp_path, *SMALL, "epochs=1", expect=1).stderr.splitlines()
+    assert last.startswith("error: ")
+    assert "lacks rows of its record: delete it" in last
+
+
+def test_it_is_said_when_other_code_goes_on(tmp_path: Path) -> None:
+    run(tmp_path, *SMALL)
+    directory = only_run(tmp_path)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps(manifest | {"commit": "abc"}))
+    (directory / "status.json").unlink()
+    assert "by other code than before: commit abc, then " in run(tmp_path, *SMALL).stderr
 
 
 def test_an_unwritable_run_directory(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import functools
 import logging
+import re
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -16,6 +18,8 @@ from wnrepro.optim import build as build_optimizer
 from wnrepro.randomness import Streams
 
 log = logging.getLogger("wnrepro.train")
+
+_NO_MEMORY = re.compile("out of memory|(allocate|enough) memory|Storage size")
 
 
 def training(config: Config, device: torch.device) -> Training:
@@ -83,6 +87,19 @@ def device(config: Config) -> torch.device:
     if config.compile and device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
         raise RunError("compile=true needs a C++ compiler here: install g++, or use compile=false")
     return device
+
+
+@contextmanager
+def memory_errors_in_one_line() -> Iterator[None]:
+    """A network that is too large is no defect. torch's own errors for it are RuntimeErrors."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = (str(error).splitlines() or [""])[0][:200]
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(said):
+            raise
+        smaller = "use a smaller model.width or batch_size"
+        raise RunError(f"too little memory for this run: {smaller} ({said})") from error
 
 
 def gpu_name(device: torch.device) -> str | None:

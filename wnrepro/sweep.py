@@ -146,12 +146,8 @@ def run_sweep(sweep: Sweep, train: Train, collected: Container[str] = ()) -> int
 def _refuse_unwritable(roots: set[Path]) -> None:
     """One error at once, and not one of each run."""
     for root in roots:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            said = f"cannot write runs.root={root}: {error.strerror}"
-            raise RunError(f"{said}; set it to a folder that can be written") from error
-        if not os.access(root, os.W_OK | os.X_OK):
+        there = next(each for each in (root, *root.parents) if os.path.exists(each))
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise RunError(f"cannot write runs.root={root}: set it to a folder that can be written")
 
 

@@ -19,8 +19,9 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.command_line import guarded, hydra_main
+from wnrepro.command_line import GOES_ON, guarded, hydra_main
 from wnrepro.config import Config, as_dict, as_yaml
+from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
@@ -45,6 +46,10 @@ SAYING_EVERY_SEC = 60
 often than this: a short one stays quiet."""
 
 
+OF_A_SWEEP = ("sweep=", "hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.")
+"""Beginnings of overrides that one run would leave unheeded: a cluster's would train right here."""
+
+
 class Stopped(Exception):
     """Raised between two steps when a signal asks the run to stop."""
 
@@ -55,19 +60,28 @@ def train(config: Config, *, progress: bool = False) -> Status:
     progress: whether to show a bar, or lines now and then where stderr is no terminal.
     """
     directory = RunDirectory(run_directory(as_dict(config)))
-    with Interruption() as interruption, directory.claim():
-        if directory.found is not None and directory.found.finished:
-            log.info("already %s: nothing to do", directory.found.state)
-            return directory.found
-        run = _Run(config, directory, interruption)
-        try:
-            run.train(progress)
-        except BaseException:
-            run.tracker.finish("failed", None)
-            raise
-        status = directory.read_status()
-        assert status is not None
-        return status
+    with Interruption() as interruption:
+        before = directory.read_status()
+        if before is None or not before.finished:
+            from wnrepro import assembly
+
+            assembly.device(config)  # one that is not here leaves no directory behind
+        with directory.claim():
+            if directory.found is not None and directory.found.finished:
+                log.info("already %s: nothing to do", directory.found.state)
+                return directory.found
+            from wnrepro import assembly
+
+            with assembly.memory_errors_in_one_line():
+                run = _Run(config, directory, interruption)
+                try:
+                    run.train(progress)
+                except BaseException:
+                    run.tracker.finish("failed", None)
+                    raise
+            status = directory.read_status()
+            assert status is not None
+            return status
 
 
 def train_and_show(config: Config) -> int:
@@ -92,7 +106,7 @@ class _Run:
         device = assembly.device(config)
         self.training = assembly.training(config, device)
         plain["compile"] = self.training.compile  # what null stood for here
-        directory.write_manifest(
+        manifest = directory.write_manifest(
             plain,
             sys.argv,
             device=str(device),
@@ -112,6 +126,9 @@ class _Run:
             self.training.load_state_dict(state["training"])
             self.metrics, self.timing = state["metrics"], state["timing"]
             log.info("going on from epoch %d of %d", self.training.epoch, config.epochs)
+            commits = [each["commit"] for each in (manifest, *manifest["resumed"])][-2:]
+            if len(set(commits)) > 1:
+                log.info("by other code than before: commit %s, then %s", *commits)
             self.record("running")
         self.tracker = tracking.start(plain, directory.path, self.identity)
         self.tracker.mirror(self.metrics)
@@ -242,13 +259,14 @@ def _print_table(config: Config, status: Status) -> None:
     directory = run_directory(as_dict(config))
     lines = [("status", f"{status.state}, epoch {status.epoch} of {config.epochs}")]
     if (directory / METRICS_FILE).exists():
-        last = read_rows(directory / METRICS_FILE)[-1]
-        for key, value in last.items():
-            if key.endswith("error_percent"):
+        metrics, timing = (read_rows(directory / each) for each in (METRICS_FILE, TIMING_FILE))
+        keys = ("train_time_sec", "evaluation_time_sec")
+        if not metrics or not timing or not set(keys) <= timing[0].keys():
+            raise RunError(f"{directory} lacks rows of its record: delete it to train it again")
+        for key, value in metrics[-1].items():
+            if key.endswith("error_percent") and value is not None:
                 name = key.removesuffix("_error_percent").replace("_", "-")
                 lines.append((f"{name} error", f"{value:.2f} %"))
-        timing = read_rows(directory / TIMING_FILE)
-        keys = ("train_time_sec", "evaluation_time_sec")
         seconds = sum(float(row[key] or 0) for row in timing for key in keys)
         lines.append(("time", f"{seconds:.1f} s for {len(timing)} epoch{'s' * (len(timing) != 1)}"))
     lines.append(("run", str(directory)))
@@ -286,10 +304,11 @@ def main() -> None:
             sys.exit(2)
         from wnrepro import sweep
 
-        sys.exit(guarded(lambda: sweep.run(overrides, train)))
-    if any(each.startswith("+sweep=") for each in overrides):
-        print("error: +sweep=… is a sweep of many runs: add -m", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(guarded(lambda: sweep.run(overrides, train), GOES_ON))
+    for each in overrides:
+        if each.lstrip("+").startswith(OF_A_SWEEP):
+            print(f"error: {each} is for a sweep of many runs: add -m", file=sys.stderr)
+            sys.exit(2)
     sys.exit(hydra_main(train_and_show))
 
 

@@ -23,7 +23,8 @@ from multiprocessing import forkserver
 from typing import Any
 
 from wnrepro.config import Config, as_dict, cpu_threads
-from wnrepro.errors import ConfigError
+from wnrepro.data import files
+from wnrepro.errors import ConfigError, RunError
 from wnrepro.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption
@@ -72,6 +73,7 @@ def launch(
         if not (value is None and key == "runs_at_once") and (type(value) is not int or value < 1):
             raise ConfigError(f"hydra.launcher.{key}={value} must be a whole number from 1 on")
     gpus = _gpus(configs)
+    _refuse_what_all_lack(configs, gpus)
     places = settings["runs_at_once"] or _places(configs, gpus, settings["runs_per_gpu"])
     prepare()
     left = dict(enumerate(configs))
@@ -213,6 +215,17 @@ def _gpus(configs: Sequence[Config]) -> list[str]:
     import torch  # slow, and not needed where there is no GPU
 
     return [str(k) for k in range(torch.cuda.device_count())]
+
+
+def _refuse_what_all_lack(configs: Sequence[Config], gpus: Sequence[str]) -> None:
+    """One error of the sweep, and not one of each run: no GPU here, or no data."""
+    if not gpus and any(config.device == "cuda" for config in configs):
+        import torch  # some GPUs are not nvidia-smi's
+
+        if not torch.cuda.is_available():
+            raise RunError("device=cuda, but there is no GPU here: use device=auto or device=cpu")
+    for name, root in {(config.data.name, config.data.root) for config in configs}:
+        files.locate(name, root)
 
 
 def _places(configs: Sequence[Config], gpus: Sequence[str], runs_per_gpu: int) -> int:

@@ -103,7 +103,7 @@ def launch(
                 f"hydra/launcher=slurm, but there is no `{command}` here: log in to a machine of "
                 "the cluster, or use hydra/launcher=local"
             )
-    folder = Path(settings["submitit_folder"]).absolute()
+    folder = Path(settings["submitit_folder"]).expanduser().absolute()
     queued = queued_before(folder)
     tasks = {k: queued[_name(c)] for k, c in enumerate(configs) if _name(c) in queued}
     if tasks:
