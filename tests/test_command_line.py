@@ -26,6 +26,14 @@ def closed_pipe() -> Iterator[int]:
     os.close(writing)
 
 
+@pytest.fixture
+def sigint_heard() -> Iterator[None]:
+    """As on a terminal: a shell's background job, and what it starts, ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def run(closed_pipe: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
     return subprocess.run(
@@ -42,7 +50,10 @@ def run(closed_pipe: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         "scripts/download_data.py mnist",
     ],
 )
-def test_a_command_whose_reader_has_gone_ends_quietly(command: str, closed_pipe: int) -> None:
+def test_a_command_whose_reader_has_gone_ends_quietly(
+    command: str, closed_pipe: int, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WNREPRO_DATA", str(data_root))
     ended = run(closed_pipe, *command.split())
     assert (ended.returncode, ended.stderr) == (1, "")
 
@@ -77,11 +88,13 @@ def test_an_output_that_is_closed_or_full_or_ascii_is_no_crash() -> None:
     assert (ascii_only.returncode, ascii_only.stdout) == (0, "a?\n")
 
 
+@pytest.mark.usefixtures("sigint_heard")
 def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: signal.raise_signal(signal.SIGINT) or 0, GOES_ON) == 130
     assert capsys.readouterr() == ("", "stopped: repeat the command, and it goes on\n")
 
 
+@pytest.mark.usefixtures("sigint_heard")
 def test_ctrl_c_ends_the_measuring_processes_too(tmp_path: Path) -> None:
     """A terminal sends it to all of them."""
     command = [sys.executable, "scripts/mechanisms.py", "--smoke", "--results", str(tmp_path)]

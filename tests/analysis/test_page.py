@@ -81,7 +81,7 @@ def test_it_holds_verdicts_tables_figures_and_runs(results: Path, records: Recor
     for identity in records.runs.index:
         assert identity in elements.text
     assert len(elements.of("img")) == 2 + 7
-    assert len(elements.of("source")) == 1
+    assert len(elements.of("source")) == 1 + 7  # for dark pages
 
 
 def test_it_needs_no_other_file(results: Path, records: Records):
