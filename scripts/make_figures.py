@@ -23,6 +23,7 @@ from wnrepro.analysis.publication import FIGURES_FOLDER, gallery, named, prepare
 from wnrepro.analysis.registry import Figure, Item
 from wnrepro.command_line import guarded
 from wnrepro.replacement import replace_file
+from wnrepro.runs.interruption import interrupts_ignored
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,10 +54,8 @@ def _stop(*_: object) -> None:
 def _run(options: argparse.Namespace) -> int:
     items = named(options.names)
     if options.jobs > 1 and len(items) > 1 and not options.list:
-        # A Ctrl-C in the terminal reaches the processes too; they inherit that it is ignored.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        prepare()
-        signal.signal(signal.SIGINT, before)
+        with interrupts_ignored():
+            prepare()
     found = records.load(options.results)
     if options.list:
         _list(items, found)

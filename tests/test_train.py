@@ -35,9 +35,13 @@ FILES = {
 }
 
 
-def run(cwd: Path, *overrides: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def run(
+    cwd: Path, *overrides: str, expect: int = 0, code: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """code: what to execute instead of the command."""
+    command = PYTHON if code is None else [sys.executable, "-c", code]
     result = subprocess.run(
-        [*PYTHON, *overrides], cwd=cwd, capture_output=True, text=True, check=False
+        [*command, *overrides], cwd=cwd, capture_output=True, text=True, check=False
     )
     assert result.returncode == expect, result.stderr
     return result
@@ -198,8 +202,7 @@ train.SAVING_EVERY_SEC = 0  # every step is a minute
 engine.Training._train_step = until_step_5_of_epoch_3
 train.main()
 """
-    killed = subprocess.run([sys.executable, "-c", code, *SMALL], cwd=tmp_path, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    run(tmp_path, *SMALL, code=code, expect=-signal.SIGKILL)
     state = torch.load(only_run(tmp_path) / "checkpoint.pt", weights_only=True)["training"]
     assert (state["epoch"], state["step"]) == (2, 5)
     assert state["train_time_sec"] > 0
@@ -209,13 +212,7 @@ train.main()
 
 def test_without_a_terminal_a_long_run_says_where_it_is(tmp_path: Path) -> None:
     code = "from wnrepro import train; train.SAYING_EVERY_SEC = 0; train.main()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, *SMALL],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = run(tmp_path, *SMALL, code=code)
     lines = [line for line in result.stderr.splitlines() if line.startswith("epoch ")]
     rows = read_rows(only_run(tmp_path) / "metrics.csv")
     assert lines == [
@@ -376,14 +373,7 @@ def test_a_full_disk_keeps_what_is_recorded(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
         "from wnrepro.train import main; main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, *LONG],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
+    result = run(tmp_path, *LONG, code=code, expect=1)
     assert "checkpoint.pt" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert read_rows(directory / "metrics.csv")[: len(rows)] == rows

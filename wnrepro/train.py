@@ -45,7 +45,6 @@ SAYING_EVERY_SEC = 60
 """Without a terminal to show a bar on, a run says where it is at the ends of epochs, but not more
 often than this: a short one stays quiet."""
 
-
 OF_A_SWEEP = ("sweep=", "hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.")
 """Beginnings of overrides that one run would leave unheeded: a cluster's would train right here."""
 
@@ -70,18 +69,24 @@ def train(config: Config, *, progress: bool = False) -> Status:
             if directory.found is not None and directory.found.finished:
                 log.info("already %s: nothing to do", directory.found.state)
                 return directory.found
-            from wnrepro import assembly
+            return _train(config, directory, interruption, progress)
 
-            with assembly.memory_errors_in_one_line():
-                run = _Run(config, directory, interruption)
-                try:
-                    run.train(progress)
-                except BaseException:
-                    run.tracker.finish("failed", None)
-                    raise
-            status = directory.read_status()
-            assert status is not None
-            return status
+
+def _train(
+    config: Config, directory: RunDirectory, interruption: Interruption, progress: bool
+) -> Status:
+    from wnrepro import assembly
+
+    with assembly.memory_errors_in_one_line():
+        run = _Run(config, directory, interruption)
+        try:
+            run.train(progress)
+        except BaseException:
+            run.tracker.finish("failed", None)
+            raise
+    status = directory.read_status()
+    assert status is not None
+    return status
 
 
 def train_and_show(config: Config) -> int:

@@ -6,7 +6,6 @@ draws those of a folder again, results/benchmarks if none is named, from the CSV
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 
 from wnrepro import drawing
 from wnrepro.benchmarks.row import Row
+from wnrepro.benchmarks.table import read
 from wnrepro.mechanisms.tables import as_csv
 from wnrepro.replacement import replace_file
 
@@ -56,18 +56,11 @@ def write(stem: Path, rows: Sequence[Row]) -> None:
 def draw(stem: Path) -> None:
     """`<stem>.png`, `.svg` and `-dark.svg` from `<stem>.csv` and the table beside it."""
     profiles: dict[str, dict[str, float]] = {}
-    for line in _read(stem.with_suffix(".csv")):
+    for line in read(stem.with_suffix(".csv")):
         profiles.setdefault(line["step"], {})[line["class"]] = float(line["milliseconds"])
-    measured = _read(stem.with_name(f"{stem.name.removesuffix(_SUFFIX)}.csv"))
+    measured = read(stem.with_name(f"{stem.name.removesuffix(_SUFFIX)}.csv"))
     title = _title([line for line in measured if line["row"] in profiles])
     drawing.save(lambda: _figure(profiles, title), stem)
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _title(measured: Sequence[dict[str, str]]) -> str:

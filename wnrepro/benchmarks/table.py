@@ -71,7 +71,7 @@ def write(path: Path, new: Mapping[str, Sequence[Record]], smoke: bool) -> list[
 
     Groups that were measured on another occasion stay, each line with that occasion. Returns all.
     """
-    old = _read(path.with_suffix(".csv"))
+    old = read(path.with_suffix(".csv"))
     everything = [
         record
         for group in GROUPS
@@ -100,7 +100,8 @@ def _record(group: str, row: Row, smoke: bool) -> Record:
     }
 
 
-def _read(path: Path) -> list[Record]:
+def read(path: Path) -> list[Record]:
+    """The lines of a CSV file; none where there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:

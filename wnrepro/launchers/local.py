@@ -24,7 +24,7 @@ from typing import Any
 
 from wnrepro.config import Config, as_dict, cpu_threads
 from wnrepro.data import files
-from wnrepro.errors import ConfigError, RunError
+from wnrepro.errors import ConfigError
 from wnrepro.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption
@@ -220,10 +220,9 @@ def _gpus(configs: Sequence[Config]) -> list[str]:
 def _refuse_what_all_lack(configs: Sequence[Config], gpus: Sequence[str]) -> None:
     """One error of the sweep, and not one of each run: no GPU here, or no data."""
     if not gpus and any(config.device == "cuda" for config in configs):
-        import torch  # some GPUs are not nvidia-smi's
+        from wnrepro import assembly  # slow; some GPUs are not nvidia-smi's
 
-        if not torch.cuda.is_available():
-            raise RunError("device=cuda, but there is no GPU here: use device=auto or device=cpu")
+        assembly.device(next(config for config in configs if config.device == "cuda"))
     for name, root in {(config.data.name, config.data.root) for config in configs}:
         files.locate(name, root)
 

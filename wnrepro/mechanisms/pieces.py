@@ -8,7 +8,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,6 +22,7 @@ from wnrepro.errors import RunError
 from wnrepro.mechanisms import load
 from wnrepro.mechanisms.experiment import Experiment, Part
 from wnrepro.replacement import replace_file
+from wnrepro.runs.interruption import interrupts_ignored
 
 Provenance = Mapping[str, Any]
 
@@ -77,12 +77,10 @@ def run(
     # Not forked: torch's threads do not survive that.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _one_thread) as pool:
-        # A Ctrl-C in the terminal reaches the processes too; they inherit that it is ignored.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        waiting: dict[Future, Piece] = {
-            pool.submit(_measure, piece, provenance): piece for piece in todo
-        }
-        signal.signal(signal.SIGINT, before)
+        with interrupts_ignored():
+            waiting: dict[Future, Piece] = {
+                pool.submit(_measure, piece, provenance): piece for piece in todo
+            }
         try:
             while waiting:
                 finished, _ = wait(waiting, return_when=FIRST_COMPLETED)

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -9,6 +11,19 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)
 )
 """SIGTERM: a scheduler or the system; SIGINT: Ctrl-C; SIGUSR2: SLURM, ahead of the time limit."""
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Processes started in it ignore Ctrl-C, which a terminal sends to them too: they inherit that.
+
+    Whoever started them is interrupted alone, and ends them.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Interruption:
