@@ -15,6 +15,13 @@ it and by whose kernels; a run may be interrupted on one machine and go on on an
 says which ones they were.
 """
 
+ADDED: Mapping[str, Any] = {"task.name": "classification"}
+"""Dotted keys that the schema gained after the first runs, with the value that those runs had.
+
+A key with that value stays out of the identity, so that the older runs keep theirs: every new key
+of the schema goes in here. A group with nothing else in it is left out too.
+"""
+
 
 def identity(config: Mapping[str, Any]) -> str:
     """Ten hexadecimal digits that name the resolved `config` without the `EXCLUDED` keys.
@@ -36,8 +43,13 @@ def run_directory(config: Mapping[str, Any]) -> Path:
 
 
 def computed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` without the `EXCLUDED` keys."""
-    return _without(config, EXCLUDED)
+    """`config` without the `EXCLUDED` keys, and without those `ADDED` that have the old value."""
+    later = [key for key, value in _leaves(config) if key in ADDED and _same(value, ADDED[key])]
+    return _without(config, (*EXCLUDED, *later))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return _text(one) == _text(other)
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -49,7 +61,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[
     return [
         (key, left.get(key, "absent"), right.get(key, "absent"))
         for key in sorted(left.keys() | right.keys())
-        if key not in left or key not in right or _text(left[key]) != _text(right[key])
+        if key not in left or key not in right or not _same(left[key], right[key])
     ]
 
 
@@ -59,7 +71,10 @@ def _without(config: Mapping[str, Any], excluded: Sequence[str]) -> dict[str, An
         if key in excluded:
             continue
         below = [path.removeprefix(f"{key}.") for path in excluded if path.startswith(f"{key}.")]
-        kept[key] = _without(value, below) if below and isinstance(value, Mapping) else value
+        if not below or not isinstance(value, Mapping):
+            kept[key] = value
+        elif rest := _without(value, below):
+            kept[key] = rest
     return kept
 
 
