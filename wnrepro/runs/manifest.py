@@ -23,6 +23,14 @@ FORMAT = 1
 _PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb", "wnrepro")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _MAX_DIFFERENCES = 3
+_INSTRUCTIONS = {
+    "amx_bf16": "AMX",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512_vnni": "AVX512-VNNI",
+    "avx2": "AVX2",
+}
+"""What decides how fast a CPU trains, best first: the flag in /proc/cpuinfo and our name of it."""
+_PROCESSOR_KEYS = ("cpu_family", "cpu_model", "cpu_stepping", "cpu_instructions")
 
 
 def write_manifest(
@@ -149,19 +157,39 @@ def _versions() -> dict[str, str]:
 def _hardware(gpu: str | None) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
-        "cpu": _cpu_model(),
+        **processor(),
         "cores": _cores(),
         "memory_gib": _memory_gib(),
         "gpu": gpu,
     }
 
 
-def _cpu_model() -> str | None:
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+    """What is known of the CPU; all but `cpu` is None where Linux on x86 does not say it.
+
+    cpu: its name in one line. A cloud's "Intel(R) Xeon(R) Processor" names no processor; so family,
+        model and stepping follow, and the best of its instruction sets:
+        "Intel(R) Xeon(R) Processor (family 6 model 207 stepping 2, AMX)". Manifests and tables
+        from before 2026-12 have the bare name.
+    cpu_family, cpu_model, cpu_stepping: numbers of the maker.
+    cpu_instructions: of amx_bf16, avx512_bf16, avx512_vnni, avx2 those that it has.
+    """
+    facts: dict[str, str] = {}
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or None
+        first = cpuinfo.read_text().split("\n\n")[0]
+        pairs = (line.partition(":") for line in first.splitlines())
+        facts = {key.strip(): value.strip() for key, _, value in pairs}
+    name = facts.get("model name") or platform.processor() or platform.machine() or None
+    numbers = [facts.get(key, "") for key in ("cpu family", "model", "stepping")]
+    if not name or not all(each.isdecimal() for each in numbers):
+        return {"cpu": name} | dict.fromkeys(_PROCESSOR_KEYS)
+    flags = set(facts.get("flags", "").split())
+    instructions = [each for each in _INSTRUCTIONS if each in flags]
+    family, model, stepping = map(int, numbers)
+    text = f"family {family} model {model} stepping {stepping}"
+    text += f", {_INSTRUCTIONS[instructions[0]]}" if instructions else ""
+    values = (family, model, stepping, instructions)
+    return {"cpu": f"{name} ({text})"} | dict(zip(_PROCESSOR_KEYS, values, strict=True))
 
 
 def _cores() -> int | None:
