@@ -139,6 +139,40 @@ def test_half_precision_takes_the_mean_in_float32(dtype):
         assert layer.running_mean.isfinite().all()
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_bfloat16_is_the_rounded_result_of_float64(order, training, bias):
+    """Its kernels on a CPU are others than those of the wider types."""
+    t = (3 * draw(16, C, 9, 7)).bfloat16().to(memory_format=order).requires_grad_()
+    upstream = (1 + draw(16, C, 9, 7, seed=1)).bfloat16().to(memory_format=order)
+    layer = MeanOnlyBatchNorm2d(C, bias=bias).train(training)
+    layer.running_mean.fill_(0.7)
+    exact, wide = copy.deepcopy(layer).double(), t.detach().double().requires_grad_()
+    out = layer(t)
+    out.backward(upstream)
+    expected = exact(wide)
+    expected.backward(upstream.double())
+    close = {"rtol": 2**-8, "atol": 2e-5}
+    assert out.stride() == t.stride()
+    torch.testing.assert_close(out.double(), expected, **close)
+    torch.testing.assert_close(t.grad.double(), wide.grad, **close)
+    torch.testing.assert_close(layer.running_mean.double(), exact.running_mean, **close)
+    if bias:
+        assert layer.bias.grad.dtype == torch.float32
+        torch.testing.assert_close(layer.bias.grad.double(), exact.bias.grad, rtol=1e-5, atol=0)
+
+
+def test_bfloat16_has_a_second_derivative():
+    layer, t = MeanOnlyBatchNorm1d(C), draw(6, C).bfloat16().requires_grad_()
+    (first,) = torch.autograd.grad(layer(t).square().sum() / 2, t, create_graph=True)
+    (second,) = torch.autograd.grad(first[0, 0], t)
+    expected = torch.zeros(6, C)
+    expected[:, 0] = -1 / 6
+    expected[0, 0] += 1
+    torch.testing.assert_close(second.float(), expected, rtol=2**-6, atol=1e-6)
+
+
 def test_dtypes_of_layer_and_input_may_differ():
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         for training in (True, False):

@@ -44,7 +44,8 @@ class GaussianNoise(_Noise):
 class Dropout(_Noise):
     """Elementwise, inverted dropout: y = x·m/(1−p) with m ~ Bernoulli(1−p) in training; else y = x.
 
-    p: probability that an element is dropped; 0 ≤ p < 1.
+    p: probability that an element is dropped; 0 ≤ p < 1. On a CPU m is 1 with the multiple of
+        2⁻¹⁶ next to 1 − p, but never 0 or 1: 0.5 is exact.
     Raises ValueError for a p outside that range.
     """
 
@@ -57,13 +58,24 @@ class Dropout(_Noise):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        if x.is_cpu:
+            return x * _mask_of_random_bits(x, 1 - self.p, self.generator)
         keep = 1 - self.p
-        mask = torch.empty_like(x)
-        if x.is_cpu and x.dtype == torch.float32:  # a third of the time of bernoulli_
-            mask.uniform_(generator=self.generator).lt_(keep)
-        else:
-            mask.bernoulli_(keep, generator=self.generator)
-        return x * mask.div_(keep)
+        return x * torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def _mask_of_random_bits(x: Tensor, keep: float, generator: torch.Generator | None) -> Tensor:
+    """1/keep with probability `keep` to 2⁻¹⁷, else 0; in x's shape, dtype and memory order.
+
+    16 random bits an element take a fifth of the time of `bernoulli_`.
+    """
+    levels = 2**16
+    kept = min(max(round(keep * levels), 1), levels - 1)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+    words.random_(-(2**63), None, generator=generator)  # all 64 bits
+    draws = words.view(torch.int16)[: x.numel()]
+    mask = (draws < kept - levels // 2).to(x.dtype).div_(keep)
+    return mask.as_strided(x.shape, torch.empty_like(x, device="meta").stride())

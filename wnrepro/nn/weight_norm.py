@@ -16,8 +16,8 @@ Dim = int | Sequence[int] | None
 """The kept axis or axes of a weight: g ranges over them, the norm sums over all the others."""
 
 _BACKWARD = torch.ops.aten._weight_norm_interface_backward.default
-_HALF = (torch.float16, torch.bfloat16)
-FLOATING = (*_HALF, torch.float32, torch.float64)
+HALF = (torch.float16, torch.bfloat16)
+FLOATING = (*HALF, torch.float32, torch.float64)
 """The dtypes that a v may have: torch computes in no float8."""
 
 
@@ -119,7 +119,7 @@ def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
 
     g has size 1 on them, or, where units lie along axis 0, the shape (out,).
     """
-    if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and _is_eager():
+    if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and is_eager():
         w = _by_kernel(v, g) if v.is_cpu else None
         return _Fused.apply(v, g) if w is None else w
     length, _ = _norm_or_one(v, axes)
@@ -134,7 +134,7 @@ def _as_column(g: Tensor, ndim: int) -> Tensor:
 
 def norm_over(v: Tensor, axes: tuple[int, ...]) -> Tensor:
     """‖v‖ summed over `axes`, which stay with size 1. Unchecked. float32 where v is narrower."""
-    if not (torch.is_grad_enabled() and v.requires_grad) and _has_fused(v, axes) and _is_eager():
+    if not (torch.is_grad_enabled() and v.requires_grad) and _has_fused(v, axes) and is_eager():
         return _norm_of_rows(_rows(v))
     length, zero = _norm_or_one(v, axes)
     return length.masked_fill(zero, 0)
@@ -148,7 +148,7 @@ def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """
     if v.dtype not in FLOATING:
         raise TypeError(f"v must be of a real floating-point type (float16 to 64), not {v.dtype}")
-    narrow = v.dtype in _HALF
+    narrow = v.dtype in HALF
     wide = v.float() if narrow else v
     if not axes:  # to torch an empty tuple means every axis
         length = wide.abs()
@@ -196,7 +196,7 @@ class _Hooks:
 
     def before(self, upstream: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Take the gradient of w away from theirs, if ours is wanted."""
-        if not torch.is_grad_enabled() and _is_eager():
+        if not torch.is_grad_enabled() and is_eager():
             self.upstream.pop(get_ident(), None)  # of a backward pass that failed
             return None
         self.upstream[get_ident()] = upstream[0]
@@ -237,7 +237,7 @@ class _Fused(torch.autograd.Function):
         ctx: Any, grad_w: Tensor
     ) -> tuple[Tensor, Tensor]:
         v, g, length = ctx.saved_tensors
-        if torch.is_grad_enabled() or not _is_eager():
+        if torch.is_grad_enabled() or not is_eager():
             return _gradients(v, g, grad_w)
         rows = _rows(v)
         upstream = (grad_w if rows is v else grad_w.movedim(1, -1)).contiguous()
@@ -278,7 +278,7 @@ def _has_fused(v: Tensor, axes: tuple[int, ...]) -> bool:
     )
 
 
-def _is_eager() -> bool:
+def is_eager() -> bool:
     """Whether nobody looks on who cannot look into a kernel: no transformation, no compiler."""
     return not (
         torch.compiler.is_compiling()
