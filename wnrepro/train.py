@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from wnrepro.allocator import keep_freed_memory
 from wnrepro.command_line import GOES_ON, guarded, hydra_main
 from wnrepro.config import Config, as_dict, as_yaml
 from wnrepro.errors import RunError
@@ -58,6 +59,7 @@ def train(config: Config, *, progress: bool = False) -> Status:
 
     progress: whether to show a bar, or lines now and then where stderr is no terminal.
     """
+    keep_freed_memory()
     directory = RunDirectory(run_directory(as_dict(config)))
     with Interruption() as interruption:
         before = directory.read_status()

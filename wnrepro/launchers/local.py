@@ -22,12 +22,13 @@ from functools import partial
 from multiprocessing import forkserver
 from typing import Any
 
+from wnrepro.allocator import keep_freed_memory
 from wnrepro.config import Config, as_dict, cpu_threads
 from wnrepro.data import files
 from wnrepro.errors import ConfigError
 from wnrepro.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.runs.identity import run_directory
-from wnrepro.runs.interruption import SIGNALS, Interruption
+from wnrepro.runs.interruption import SIGNALS, Interruption, interrupts_ignored
 from wnrepro.runs.status import read_status
 
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -53,10 +54,10 @@ def prepare() -> None:
     """
     if _START_METHOD == "forkserver":
         # A Ctrl-C in the terminal reaches it too; it ends with this process.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        multiprocessing.set_forkserver_preload(_IMPORTED)
-        forkserver.ensure_running()
-        signal.signal(signal.SIGINT, before)
+        with interrupts_ignored():
+            keep_freed_memory()
+            multiprocessing.set_forkserver_preload(_IMPORTED)
+            forkserver.ensure_running()
 
 
 def launch(
