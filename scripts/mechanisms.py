@@ -76,25 +76,22 @@ def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool
 def publish(names: Sequence[str], results: Path, *, smoke: bool) -> None:
     """Draw the chosen experiments, judge all that have tables, write the page and verdicts.csv."""
     judged = []
-    for name in NAMES:
+    for number, name in enumerate(NAMES, 1):
         experiment = load(name)
-        if not tables.exists(experiment, results):
-            judged.append((experiment, None, ""))
-            continue
-        data = tables.read(name, results)
-        if name in names:
-            drawing.save(lambda draw=experiment.draw, data=data: draw(data), results / name)
-        verdict = experiment.verdict(data)
-        judged.append((experiment, verdict, experiment.caption(data)))
-        print(f"{name}: {verdict.outcome} – {verdict.because}")
-    if not any(verdict for _, verdict, _ in judged):
+        verdict, caption = None, ""
+        if tables.exists(experiment, results):
+            data = tables.read(name, results)
+            if name in names:
+                drawing.save(lambda draw=experiment.draw, data=data: draw(data), results / name)
+            verdict, caption = experiment.verdict(data), experiment.caption(data)
+            print(f"{name}: {verdict.outcome} – {verdict.because}")
+        provenance = tables.provenance(name, results)
+        row = verdicts.judged(number, experiment, verdict, caption, provenance)
+        judged.append((experiment, row))
+    rows = [row for _, row in judged]
+    if all(row.verdict == verdicts.NOT_RUN for row in rows):
         raise RunError(f"there is nothing to show in {results} yet")
-    command = verdicts.COMMAND + (" --smoke" if smoke else "")
-    page.write(results / page.PAGE, judged, results, command)
-    rows = [
-        verdicts.judged(number, of, verdict, caption, tables.provenance(of.name, results))
-        for number, (of, verdict, caption) in enumerate(judged, 1)
-    ]
+    page.write(judged, results, verdicts.COMMAND + (" --smoke" if smoke else ""))
     verdicts.write(results, rows)
     print(f"page: {results / page.PAGE}")
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from wnrepro import drawing
 from wnrepro.errors import RunError
-from wnrepro.mechanisms import NAMES, load, page, pieces, tables
-from wnrepro.mechanisms.experiment import Experiment, Finding, Verdict, decide
+from wnrepro.mechanisms import NAMES, load, page, pieces, tables, verdicts
+from wnrepro.mechanisms.experiment import Experiment, Finding, Texts, Verdict, decide
 
 PROVENANCE = {"commit": "0" * 40, "dirty": False, "torch": "2.15.0", "cpu": "a CPU"}
 
@@ -23,15 +23,17 @@ def draw(data):
 
 
 TOY = Experiment(
-    name="toy",
-    title="A toy",
-    claim="One is one.",
-    source="nowhere",
-    equation="$1 = 1$",
-    setup="Nothing.",
-    expectation="One.",
-    reproduced_if="one.",
-    not_reproduced_if="two.",
+    "toy",
+    Texts(
+        title="A toy",
+        source="nowhere",
+        claim="One is one.",
+        equation="$1 = 1$",
+        setup="Nothing.",
+        expectation="One.",
+        reproduced_if="one.",
+        not_reproduced_if="two.",
+    ),
     parts=lambda smoke: [{"x": x} for x in range(1 if smoke else 3)],
     measure=lambda part: {
         "toy": [{"x": part["x"], "loss_nats": 0.1 * part["x"], "rest": None}],
@@ -83,7 +85,7 @@ def test_every_listed_experiment_loads_and_has_distinct_pieces(tmp_path):
         experiment = load(name)
         for smoke in (True, False):
             assert pieces.pieces(experiment, smoke, tmp_path)
-        texts = dataclasses.asdict(experiment)
+        texts = dataclasses.asdict(experiment.texts)
         assert all(text for key, text in texts.items() if key != "afterwards"), name
     with pytest.raises(KeyError, match="no experiment"):
         load("nonsense")
@@ -199,14 +201,15 @@ def test_broken_pieces_and_tables_are_reported_as_such(tmp_path):
 
 def test_the_page_says_everything(tmp_path):
     tables.collect(TOY, measured(tmp_path / "work"), tmp_path)
-    verdict = TOY.verdict({})
-    rest = dataclasses.replace(TOY, title="Another")
-    page.write(
-        tmp_path / "README.md", [(TOY, verdict, "n = 3"), (rest, None, "")], tmp_path, "python x"
-    )
+    texts = TOY.texts
+    rest = dataclasses.replace(TOY, texts=dataclasses.replace(texts, title="Another"))
+    origin = tables.provenance("toy", tmp_path)
+    judged = [(TOY, verdicts.judged(1, TOY, TOY.verdict({}), "n = 3", origin))]
+    judged.append((rest, verdicts.judged(2, rest, None, "", {})))
+    page.write(judged, tmp_path, "python x")
     text = (tmp_path / "README.md").read_text()
     for said in (
-        TOY.claim, TOY.equation, TOY.expectation, TOY.reproduced_if, "toy.png", "toy-dark.svg",
+        texts.claim, texts.equation, texts.expectation, texts.reproduced_if, "Not run yet.", "toy.png", "toy-dark.svg",
         "*n = 3*", "Verdict: inconclusive", "3 seeds", "n \\| m", "torch 2.15.0", "a CPU",
         "0000000000", "python x", "toy_more.csv", "not run",
     ):  # fmt: skip
@@ -252,8 +255,9 @@ def test_smoke_size_from_the_measurement_to_the_page(name, tmp_path):
     assert verdict.outcome == "inconclusive"
     drawing.save(lambda: experiment.draw(data), tmp_path / name)
     assert "2 seeds" in experiment.caption(data) or "n = 2" in experiment.caption(data)
-    judged = [(experiment, verdict, experiment.caption(data))]
-    page.write(tmp_path / "README.md", judged, tmp_path, "command")
+    origin = tables.provenance(name, tmp_path)
+    row = verdicts.judged(1, experiment, verdict, experiment.caption(data), origin)
+    page.write([(experiment, row)], tmp_path, "command")
     assert "Verdict: inconclusive" in (tmp_path / "README.md").read_text()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wnrepro.mechanisms import l2
-from wnrepro.mechanisms.l2_training import imitate, logits, penalise, target, train
+from wnrepro.mechanisms.l2 import imitate, logits, penalise, target, train
 from wnrepro.mechanisms.training import training, units
 
 PART = {
@@ -64,9 +64,8 @@ def test_the_penalty_is_torchs_weight_decay():
     vs = [unit.v for unit in units(run.model).values()]
     rest = [p for p in run.model.parameters() if all(p is not v for v in vs)]
     groups = [{"params": vs, "weight_decay": 0.3}, {"params": rest}]
-    run.optimizer = torch.optim.SGD(groups, lr=0.1)
-    for _ in run.epochs():
-        pass
+    run.training.optimizer = torch.optim.SGD(groups, lr=0.1)
+    list(run.losses())
     for name, parameter in run.model.named_parameters():
         torch.testing.assert_close(parameter, penalised.run.model.get_parameter(name))
 

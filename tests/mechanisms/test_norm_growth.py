@@ -33,11 +33,11 @@ def test_the_ruler_sees_a_step_that_breaks_the_law():
     run = training(TINY)
     v = units(run.model)["hidden1"].v
     for sign in (1, -1):
-        ruler = norm_growth._Ruler(run.optimizer, [v])
-        ruler._before()
+        ruler = norm_growth.Ruler(run.optimizer, [v])
+        ruler.before()
         with torch.no_grad():
             v.mul_(1 + 0.1 * sign)
-        ruler._after()
+        ruler.after()
         assert np.allclose(ruler.c, 0.1, atol=1e-6)
         assert np.allclose(ruler.growth, 1 + 0.1 * sign, atol=1e-6)
 

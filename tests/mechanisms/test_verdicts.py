@@ -44,9 +44,10 @@ def test_what_is_written_is_read_back(tmp_path: Path):
     assert read == rows()
     for each in read:
         experiment = load(each.name)
-        texts = (experiment.title, experiment.source, experiment.claim)
+        own = experiment.texts
+        texts = (own.title, own.source, own.claim)
         assert words(each.title, each.source, each.claim) == words(*texts)
-        for part in (experiment.reproduced_if, experiment.not_reproduced_if):
+        for part in (own.reproduced_if, own.not_reproduced_if):
             assert words(part) in words(each.criterion)
     judged = read[NAMES.index("conditioning")]
     assert (judged.number, judged.verdict, judged.seeds) == (3, "not reproduced", 3)

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
+from wnrepro.data import load as load_data
 from wnrepro.mechanisms import load
-from wnrepro.mechanisms.training import digits
 from wnrepro.mechanisms.whitening import normalised, parts, whitened
 from wnrepro.nn import BatchNorm, WeightNormLinear
 
@@ -13,7 +13,7 @@ EXPERIMENT = load("whitening")
 
 
 def test_whitened_images_have_mean_0_and_covariance_1() -> None:
-    images = digits().train.images.flatten(1).double()
+    images = load_data("digits").train.images.flatten(1).double()
     x = whitened(images)
     assert x.shape == (1437, torch.linalg.matrix_rank(images - images.mean(0)))
     assert x.mean(0).abs().max() < 1e-12
@@ -37,7 +37,7 @@ def test_the_two_layers_are_those_of_wnrepro_nn() -> None:
 
 def test_on_whitened_inputs_they_agree_and_otherwise_not() -> None:
     draw = torch.Generator().manual_seed(0)
-    images = digits().train.images.flatten(1).double()
+    images = load_data("digits").train.images.flatten(1).double()
     white = whitened(images)
     for x, equal in ((white, True), (images, False), (white[:100], False)):
         v = torch.randn(4, x.shape[1], generator=draw, dtype=torch.float64)

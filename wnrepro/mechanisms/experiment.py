@@ -1,30 +1,28 @@
 """What an experiment is.
 
 A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, holds one
-`EXPERIMENT = Experiment(name="<name>", …)`. In the order in which they happen:
+`EXPERIMENT = Experiment("<name>", …)`. In the order in which they happen:
 
-1. **The text** says, before there are results, what the paper claims, what is expected and what
-   would count as reproduced or as not reproduced.
-2. `parts(smoke)` lists the pieces of work, each a flat dict of numbers and strings: e.g. one arm at
-   one learning rate with one seed, *and every setting it depends on* (width, epochs, …).
-3. `measure(part)` does one piece, in a process of its own with one thread, and returns rows by
-   table: `{"<name>": [...], "<name>_steps": [...]}`. It must depend on nothing but the part: the
-   piece is kept in a file under a hash of (name, version, part), and a piece that is there is
-   never done again. Changed settings are thus new pieces; **changed code is not: raise `version`**.
-4. The rows of all pieces, in the order of `parts`, become `<results>/<table>.csv`. Column names
-   carry units (`train_loss_nats`, `learning_rate`). None is an empty cell: missing. `inf` and `nan`
-   are written as such, but pandas reads `nan` as missing too: say in a column of its own (0 or 1)
-   that a run diverged.
-5. `verdict(data)` and `draw(data)` see those CSV files alone, as `{table: DataFrame}`, so that
-   anybody can repeat the judgement and the figure without repeating the measurement.
-   `verdict` is a pure function that can come out in all three ways; use `decide`, which refuses a
-   verdict below three seeds, and the named intervals of `wnrepro.statistics`.
-   `draw` returns a matplotlib Figure, about 7 inches wide, made inside the style of
-   `wnrepro.drawing`; it is saved as `<results>/<name>.png`, `.svg` and `-dark.svg`.
+1. **`<name>.md`** is written before there are results: what the paper claims, what is expected,
+   what would count as reproduced and what as not reproduced.
+2. `parts(smoke)` lists the pieces of work. Each is a flat dict of numbers and strings with *every
+   setting that its numbers depend on*: arm, learning rate, seed, width, epochs, …
+3. `measure(part)` does one piece, in a process of its own with one thread. It returns rows by
+   table: `{"<name>": [...], "<name>_steps": [...]}`. A piece is kept under a hash of (name,
+   version, part) and never done again. Changed settings are new pieces. **Changed code is not:
+   raise `version`.**
+4. The rows of all pieces become `<results>/<table>.csv`. Column names carry units
+   (`train_loss_nats`). None is an empty cell: missing. pandas reads nan as missing too, so that a
+   run diverged is said in a column of its own (0 or 1).
+5. `verdict(data)` and `draw(data)` see those CSV files alone, as `{table: DataFrame}`. Anybody can
+   repeat the judgement and the figure without the measurement. `verdict` can come out in all three
+   ways; it uses `decide` and the named intervals of `wnrepro.statistics`. `draw` makes a figure
+   about 7 inches wide; it is saved as `<results>/<name>.png`, `.svg` and `-dark.svg`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 import pandas as pd
@@ -37,8 +35,7 @@ Part = Mapping[str, Scalar]
 """The parameters of one piece of work, all of them."""
 Row = Mapping[str, Scalar | None]
 Tables = Mapping[str, Sequence[Row]]
-"""Rows by table; a table's name is the stem of its CSV file: the experiment's name, or that, `_`
-and more."""
+"""Rows by table. A table is called as the experiment, or that, `_` and more."""
 Data = Mapping[str, pd.DataFrame]
 """The CSV files by the same names, as read back."""
 
@@ -51,8 +48,8 @@ SEEDS_NEEDED = 3
 class Finding:
     """One number of the result, as text for the page.
 
-    what: in words, with the unit. interval: with its name, e.g. "[1.2, 1.4], 95 % t over seeds";
-    empty for a number that has none (a maximum, a count). n: e.g. "5 seeds".
+    what: in words, with the unit. interval: with its name, e.g. "[1.2, 1.4], 95 % t over seeds",
+    or why there is none. n: e.g. "5 seeds".
     """
 
     what: str
@@ -66,6 +63,23 @@ class Finding:
         value = f"{interval.estimate:{form}}{after}"
         return cls(what, value, interval.text(form), f"{interval.n} seeds")
 
+    @classmethod
+    def maximum(cls, what: str, value: str, n: str) -> Self:
+        return cls(what, value, "none: a maximum", n)
+
+    @classmethod
+    def counted(cls, what: str, value: str, n: str) -> Self:
+        return cls(what, value, "none: all are counted", n)
+
+    @classmethod
+    def of_logarithm(cls, what: str, interval: Interval, form: str, after: str = "") -> Self:
+        """The same for an interval of log₁₀ of what is shown."""
+        low, middle, high = (
+            f"{10**value:{form}}" for value in (interval.low, interval.estimate, interval.high)
+        )
+        text = f"[{low}, {high}], {interval.name}, of the logarithm"
+        return cls(what, middle + after, text, f"{interval.n} seeds")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -78,37 +92,54 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One claim of the paper and its test. Texts are Markdown; equations may use $…$.
+class Texts:
+    """Of an experiment, in Markdown; equations may use $…$.
 
-    name: the module's; also the stem of its files.
     title: a few words for the heading.
-    claim: what the paper says, paraphrased. source: where, e.g. "Section 2.1, equation 4".
-    equation: the relation that is tested.
+    source: where the claim stands, e.g. "Section 2.1, equation 4".
+    claim: what the paper says, paraphrased. equation: the relation that is tested.
     setup: what is run: data, network, optimiser, how many seeds.
     expectation: what should come out and why, written down before it was run.
     reproduced_if, not_reproduced_if: the criteria that `verdict` implements; anything else is
         inconclusive.
-    caption: of the figure, with n, from the CSV files.
     afterwards: what the results taught beyond the verdict; the only text written after the run.
-    version: part of the identity of every piece; raise it when `measure` changes its numbers.
     """
 
-    name: str
     title: str
-    claim: str
     source: str
+    claim: str
     equation: str
     setup: str
     expectation: str
     reproduced_if: str
     not_reproduced_if: str
+    afterwards: str = ""
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """From `<name>.md`: its title, and a section for each of the others."""
+        title, *sections = Path(__file__).with_name(f"{name}.md").read_text("utf-8").split("\n## ")
+        pairs = (section.split("\n", 1) for section in sections)
+        texts = {heading.lower().replace(" ", "_"): text.strip() for heading, text in pairs}
+        return cls(title.removeprefix("# ").strip(), **texts)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One claim of the paper and its test.
+
+    name: the module's; also the stem of its files. caption: of the figure, with n, from the CSV
+    files. version: part of the identity of every piece; raise it when `measure` changes its
+    numbers.
+    """
+
+    name: str
+    texts: Texts
     parts: Callable[[bool], Sequence[Part]]
     measure: Callable[[Part], Tables]
     verdict: Callable[[Data], Verdict]
     draw: Callable[[Data], Figure]
     caption: Callable[[Data], str]
-    afterwards: str = ""
     version: int = 1
 
 

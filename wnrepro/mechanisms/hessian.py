@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor, nn
+from torch.autograd.functional import hessian as hessian_of
+from torch.autograd.functional import vhp
 from torch.nn.functional import cross_entropy, leaky_relu
 
-from wnrepro.arms import ARMS
-from wnrepro.drawing import label
 from wnrepro.mechanisms.experiment import Finding, Row
 from wnrepro.mechanisms.training import units
 from wnrepro.models.convpool_cnn_c import SLOPE
@@ -30,68 +29,42 @@ def compare(model: nn.Module, images: Tensor, labels: Tensor) -> list[Row]:
     gradients are right and whose second derivatives are not.
     """
     layers = list(units(model).values())
-    v, g, b = ([each.detach().double() for each in kind] for kind in _parameters(layers))
+    v, g, b = ([getattr(u, name).detach().double() for u in layers] for name in ("v", "g", "b"))
     w = [weight_norm(vs, gs) for vs, gs in zip(v, g, strict=True)]
-    x, x_labels = images.flatten(1).double(), labels
+    x = images.flatten(1).double()
     rows: list[Row] = []
     for written, tensors, weigh in (
         ("w", (*w, *b), None),
         ("v_g", (*v, *g, *b), weight_norm),
-        ("v_g_torch", (*v, *g, *b), torchs_weight_norm),
+        ("v_g_torch", (*v, *g, *b), lambda v, g: torch._weight_norm(v, g[:, None], 0)),
     ):
-        loss, start = _flat(tensors, len(layers), weigh, x, x_labels)
-        matrix = hessian(loss, start)
-        error = product_error(loss, start)
+        loss, start = _flat(tensors, len(layers), weigh, x, labels)
+        matrix = hessian_of(loss, start)
+        assert isinstance(matrix, Tensor)
         found = torch.linalg.eigvalsh((matrix + matrix.T) / 2).abs().sort(descending=True).values
-        asymmetry = ((matrix - matrix.T).norm() / matrix.norm()).item()
+        shared = {
+            "eigenvalue_abs_mean": found.mean().item(),
+            "parameters": len(start),
+            "product_error_relative": product_error(loss, start),
+            "asymmetry_relative": ((matrix - matrix.T).norm() / matrix.norm()).item(),
+        }
         rows += [
-            {
-                "written_in": written,
-                "rank": rank,
-                "eigenvalue_abs": value,
-                "eigenvalue_abs_mean": found.mean().item(),
-                "parameters": len(start),
-                "product_error_relative": error,
-                "asymmetry_relative": asymmetry,
-            }
+            {"written_in": written, "rank": rank, "eigenvalue_abs": value, **shared}
             for rank, value in enumerate(found[:SHOWN].tolist(), 1)
         ]
     return rows
 
 
-def torchs_weight_norm(v: Tensor, g: Tensor) -> Tensor:
-    """What torch.nn.utils.parametrizations.weight_norm computes with, for dim 0."""
-    return torch._weight_norm(v, g[:, None], 0)
-
-
-def hessian(loss: Loss, at: Tensor) -> Tensor:
-    """All second derivatives, (n, n), as Hessian–vector products with the unit vectors."""
-    point = at.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
-    rows = [
-        torch.autograd.grad(gradient[k], point, retain_graph=True)[0] for k in range(len(point))
-    ]
-    return torch.stack(rows)
-
-
 def product_error(loss: Loss, at: Tensor) -> float:
     """‖Hu − finite difference of the gradient along u‖/‖finite difference‖, u random."""
-    point = at.clone().requires_grad_()
     u = torch.randn(len(at), generator=torch.Generator().manual_seed(0), dtype=at.dtype)
     u = u / u.norm()
-    (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
-    (product,) = torch.autograd.grad(gradient, point, u)
+    product = vhp(loss, at, u)[1]
+    assert isinstance(product, Tensor)
     h = STEP * at.norm().item()
-    ends = []
-    for sign in (1, -1):
-        end = (at + sign * h * u).requires_grad_()
-        ends.append(torch.autograd.grad(loss(end), end)[0])
-    expected = (ends[0] - ends[1]) / (2 * h)
+    up, down = (torch.func.grad(loss)(at + sign * h * u) for sign in (1, -1))
+    expected = (up - down) / (2 * h)
     return ((product - expected).norm() / expected.norm()).item()
-
-
-def _parameters(layers: Sequence[nn.Module]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    return [u.v for u in layers], [u.g for u in layers], [u.b for u in layers]
 
 
 def _flat(
@@ -120,58 +93,30 @@ def _flat(
     return loss, torch.cat([tensor.flatten() for tensor in tensors])
 
 
-_TITLES = {
-    "w": "w",
-    "v_g": "(v, g), by wnrepro.nn",
-    "v_g_torch": "(v, g), by torch's weight norm",
-}
-
-
 def findings(rows: pd.DataFrame) -> list[Finding]:
     """Of the Hessian after training: its largest eigenvalue, and how wrong a product is."""
     last = rows[(rows.epoch == rows.epoch.max()) & (rows["rank"] == 1)]
     found = []
-    for written, title in _TITLES.items():
+    for written, title in (
+        ("w", "w"),
+        ("v_g", "(v, g), by wnrepro.nn"),
+        ("v_g_torch", "(v, g), by torch's weight norm"),
+    ):
         own = last[last.written_in == written]
         if own.empty:
             continue
-        top = t_interval(own.eigenvalue_abs)
-        found.append(
-            Finding.of_interval(
-                f"Hessian in {title}, after training: largest absolute eigenvalue", top, ".3g"
-            )
-        )
-        shape = t_interval(own.eigenvalue_abs / own.eigenvalue_abs_mean)
-        found.append(
-            Finding.of_interval(
-                f"Hessian in {title}, after training: largest over mean absolute eigenvalue",
-                shape,
-                ".3g",
-            )
-        )
+        for what, values in (
+            ("largest absolute eigenvalue", own.eigenvalue_abs),
+            ("largest over mean absolute eigenvalue", own.eigenvalue_abs / own.eigenvalue_abs_mean),
+        ):
+            name = f"Hessian in {title}, after training: {what}"
+            found.append(Finding.of_interval(name, t_interval(values), ".3g"))
         found.append(
             Finding(
                 f"Hessian–vector product in {title}: largest relative error against differences "
                 "of gradients; asymmetry of the matrix",
                 f"{own.product_error_relative.max():.1e}; {own.asymmetry_relative.max():.1e}",
-                "none: maxima",
-                f"{top.n} seeds",
+                *("none: maxima", f"{len(own)} seeds"),
             )
         )
     return found
-
-
-def draw(axes: Axes, rows: pd.DataFrame) -> None:
-    """Absolute eigenvalues after training, of the right Hessians."""
-    last = rows[rows.epoch == rows.epoch.max()]
-    for written, arm in (("w", "plain"), ("v_g", "wn")):
-        middle = last[last.written_in == written].groupby("rank").eigenvalue_abs.median()
-        marked = {"marker": ARMS[arm].marker, "markevery": 0.2}
-        axes.plot(middle.index, middle, color=ARMS[arm].colour, **marked)
-        at = len(middle) // 3
-        label(
-            axes, middle.index[at], middle.iloc[at], f"in {_TITLES[written].split(', by')[0]}",
-            ARMS[arm].colour, xytext=(2, 9),
-        )  # fmt: skip
-    axes.set(title="Hessian, after training", xlabel="rank", yscale="log")
-    axes.set_ylabel("|eigenvalue| (nats)")

@@ -1,7 +1,7 @@
 """L2 penalties: on v only a learning rate, on g and on a plain w a change of the function."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +9,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from wnrepro.engine import Training
-from wnrepro.mechanisms import l2_figure
-from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
-from wnrepro.mechanisms.l2_training import Course, imitate, logits, penalise, target, train
-from wnrepro.mechanisms.training import norms, units
+from wnrepro.mechanisms import figures
+from wnrepro.mechanisms.experiment import (
+    Data,
+    Experiment,
+    Finding,
+    Part,
+    Row,
+    Texts,
+    Verdict,
+    decide,
+)
+from wnrepro.mechanisms.training import Run, norms, training, training_part, units
+from wnrepro.nn import Unit
 from wnrepro.statistics import Interval, t_interval
 
 NAME = "l2"
@@ -28,39 +36,98 @@ TITLES = {"v": "v (weight norm)", "g": "g (weight norm)", "w": "w (plain)"}
 SHRINKS = (0.9, 0.6, 0.3, 0.1)
 
 
-@dataclass(frozen=True)
-class Settings:
-    penalties: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
-    seeds: int = 5
-    epochs: int = 40
-    width: int = 128
-
-
-FULL, SMOKE = Settings(), Settings(penalties=(0.03, 0.3), seeds=2, epochs=1, width=32)
-
-
 def parts(smoke: bool) -> list[Part]:
-    settings = SMOKE if smoke else FULL
+    penalties, seeds, epochs, width = (0.003, 0.01, 0.03, 0.1, 0.3), 5, 40, 128
+    if smoke:
+        penalties, seeds, epochs, width = (0.03, 0.3), 2, 1, 32
     return [
-        {
-            "penalised": penalised,
-            "penalty": penalty,
-            "seed": seed,
-            "precision": precision,
-            "arm": arm,
-            "optimiser": "gd",
-            "learning_rate": 0.03,
-            "epochs": settings.epochs,
-            "batch_size": 100,
-            "width": settings.width,
-            "depth": 2,
-            "noise_std": 1.0,
-        }
+        training_part(
+            *(arm, "gd", 0.03, seed, epochs, width),
+            penalised=penalised,
+            penalty=penalty,
+            precision=precision,
+            noise_std=1.0,
+        )
         for penalised, arm in ARM_OF.items()
         for precision in (("float64", "float32") if penalised == "v" else ("float64",))
-        for penalty in settings.penalties
-        for seed in range(settings.seeds)
+        for penalty in penalties
+        for seed in range(seeds)
     ]
+
+
+@dataclass
+class Course:
+    """What one training left: at steps 1, 2, 4, … and the last, and the model in the end."""
+
+    run: Run
+    logits: dict[int, Tensor]
+    effective_rate: dict[int, float]
+    loss: float = math.nan
+
+
+BeforeStep = Callable[[dict, int], None]
+"""Given the penalised tensors' group of the optimiser and the step, from 0."""
+
+
+def train(part: Part, before_step: BeforeStep | None = None) -> Course:
+    """The run of a part."""
+    run = training(part)
+    layers = list(units(run.model).values())
+    run.set_apart([target(unit, str(part["penalised"])) for unit in layers])
+    images, rate = run.dataset.evaluation.images, float(part["learning_rate"])
+    course, taken = Course(run, {}, {}), 0
+
+    def before(*_: object) -> None:
+        nonlocal taken
+        if before_step is not None:
+            before_step(run.optimizer.param_groups[0], taken)
+        taken += 1
+
+    @torch.no_grad()
+    def look(step: int) -> None:
+        course.logits[step] = logits(run, images)
+        lengths = torch.cat([norms(unit.v) for unit in layers])
+        course.effective_rate[step] = rate * float(lengths.log().mean().mul(-2).exp())
+
+    run.optimizer.register_step_pre_hook(before)
+    run.at_steps(look, last=run.training.steps_per_epoch * int(part["epochs"]))
+    *_, course.loss = run.losses()
+    return course
+
+
+def target(unit: Unit, penalised: str) -> Tensor:
+    tensor = unit.g if penalised == "g" else unit.v  # v is the weight itself in the plain arm
+    assert tensor is not None
+    return tensor
+
+
+def penalise(penalty: float) -> BeforeStep:
+    """Adds the gradient λ·p of the penalty λ/2·‖p‖²."""
+
+    @torch.no_grad()
+    def before_step(group: dict, step: int) -> None:
+        for p in group["params"]:
+            p.grad.add_(p, alpha=penalty)
+
+    return before_step
+
+
+def imitate(penalty: float, rate: float) -> BeforeStep:
+    """No penalty, but the learning rate η/(αₜ·αₜ₊₁), αₜ = (1 − ηλ)ᵗ; see l2.md."""
+    shrink = 1 - rate * penalty
+
+    def before_step(group: dict, step: int) -> None:
+        group["lr"] = rate / shrink ** (2 * step + 1)
+
+    return before_step
+
+
+@torch.no_grad()
+def logits(run: Run, images: Tensor) -> Tensor:
+    mode = run.model.training
+    found = run.model.eval()(images).double()
+    run.model.train(mode)
+    return found
 
 
 def difference(one: Course, other: Course, step: int) -> float:
@@ -110,53 +177,44 @@ def measure(part: Part) -> dict[str, list[Row]]:
 
 
 @torch.no_grad()
-def weight_norm_of(run: Training) -> float:
-    """Geometric mean of ‖w‖ over all units."""
+def weight_norm_of(run: Run) -> float:
+    """Geometric mean of ‖w‖ over all units: of |g| where there is one."""
     lengths = [
-        norms(unit.linear.get_parameter("weight"))
-        if unit.arm == "plain"
-        else target(unit, "g").double().abs()
+        norms(unit.v) if unit.g is None else unit.g.double().abs()
         for unit in units(run.model).values()
     ]
     return float(torch.cat(lengths).log().mean().exp())
 
 
 @torch.no_grad()
-def shrink(run: Training, penalised: str, factors: Sequence[float]) -> list[tuple[float, float]]:
+def shrink(run: Run, penalised: str, factors: Sequence[float]) -> list[tuple[float, float]]:
     """By what the logits change when the penalty alone acts: every p becomes factor·p."""
     tensors = [target(unit, penalised) for unit in units(run.model).values()]
     before = [tensor.detach().clone() for tensor in tensors]
     images = run.dataset.evaluation.images
     whole, found = logits(run, images), []
-    for factor in factors:
+    for factor in (*factors, 1.0):  # the last puts them back
         for tensor, old in zip(tensors, before, strict=True):
             tensor.copy_(factor * old)
         found.append((factor, relative(logits(run, images), whole)))
-    for tensor, old in zip(tensors, before, strict=True):
-        tensor.copy_(old)
-    return found
+    return found[:-1]
 
 
 def verdict(data: Data) -> Verdict:
     shrinks = data[f"{NAME}_shrink"]
+    change = shrinks.groupby("penalised").change_relative
+    moved, g_moved = change.max()["v"], change.min()["g"]
     runs = data[NAME][data[NAME].precision == "float64"]
-    single = data[NAME][data[NAME].precision == "float32"]
-    moved = shrinks[shrinks.penalised == "v"].change_relative.max()
     v = [_typical(own) for _, own in runs[runs.penalised == "v"].groupby("penalty")]
     strongest = runs[runs.penalty == runs.penalty.max()]
     g = _typical(strongest[strongest.penalised == "g"])
-    g_moved = shrinks[shrinks.penalised == "g"].change_relative.min()
     bound = np.log10(SAME)
     seeds = min(each.n for each in (g, *v))
+    alike, apart = all(each.high < bound for each in v), any(each.low > bound for each in v)
     outcome = decide(
         seeds,
-        reproduced=bool(
-            moved < UNCHANGED and all(each.high < bound for each in v) and g.low > bound
-        )
-        and g_moved > SAME,
-        not_reproduced=bool(
-            moved >= UNCHANGED or any(each.low > bound for each in v) or g.high < bound
-        ),
+        reproduced=bool(moved < UNCHANGED and alike and g.low > bound and g_moved > SAME),
+        not_reproduced=bool(moved >= UNCHANGED or apart or g.high < bound),
     )
     worst = max(v, key=lambda each: each.estimate)
     because = (
@@ -165,24 +223,18 @@ def verdict(data: Data) -> Verdict:
         f"training with one on g {10**g.estimate:.2g} away (relative; n = {g.n} seeds)."
     )
     findings = [
-        Finding(
-            f"largest change of the logits when {TITLES[what]} is shrunk to {min(SHRINKS)} of it, "
-            "relative",
-            f"{own.change_relative.max():.1e}",
-            "none: a maximum",
-            f"{own.seed.nunique()} seeds",
+        Finding.maximum(
+            f"largest change of the logits when {TITLES[str(what)]} is shrunk to {min(SHRINKS)} "
+            "of it, relative",
+            *(f"{own.change_relative.max():.1e}", f"{own.seed.nunique()} seeds"),
         )
         for what, own in shrinks[shrinks.factor == min(SHRINKS)].groupby("penalised", sort=False)
-        for what in [str(what)]
     ]
-    for (what, penalty), own in runs.groupby(["penalised", "penalty"], sort=False):
-        if penalty in (runs.penalty.min(), runs.penalty.max()):
-            findings.append(_finding(str(what), float(str(penalty)), own))
-    findings += [
-        _finding("v", float(str(penalty)), own, ", in float32")
-        for penalty, own in single.groupby("penalty")
-        if penalty in (runs.penalty.min(), runs.penalty.max())
-    ]
+    ends = data[NAME].penalty.isin([runs.penalty.min(), runs.penalty.max()])
+    for precision in ("float64", "float32"):
+        own = data[NAME][ends & (data[NAME].precision == precision)]
+        for (what, penalty), each in own.groupby(["penalised", "penalty"], sort=False):
+            findings.append(_finding(str(what), float(penalty), each, precision))
     return Verdict(outcome, because, tuple(findings), seeds)
 
 
@@ -191,16 +243,15 @@ def _typical(runs: pd.DataFrame) -> Interval:
     return t_interval(np.log10(runs.from_imitation_relative.clip(upper=CAP)))
 
 
-def _finding(what: str, penalty: float, runs: pd.DataFrame, where: str = "") -> Finding:
+def _finding(what: str, penalty: float, runs: pd.DataFrame, precision: str) -> Finding:
     each, other = _typical(runs), t_interval(np.log10(runs.from_unpenalised_relative))
     diverged = int(runs.imitation_diverged.sum())
-    return Finding(
+    after = f"; {diverged} of {each.n} imitations diverged" if diverged else ""
+    where = ", in float32" if precision == "float32" else ""
+    return Finding.of_logarithm(
         f"penalty {penalty:g} on {TITLES[what]}{where}: relative difference of the logits, after "
         "training, from the imitation",
-        f"{10**each.estimate:.1e} (from no penalty: {10**other.estimate:.1e}"
-        + (f"; {diverged} of {each.n} imitations diverged)" if diverged else ")"),
-        f"[{10**each.low:.1e}, {10**each.high:.1e}], {each.name}, of the logarithm",
-        f"{each.n} seeds",
+        *(each, ".1e", f" (from no penalty: {10**other.estimate:.1e}{after})"),
     )
 
 
@@ -217,55 +268,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(
-    name=NAME,
-    title="An L2 penalty on v is a learning rate",
-    claim="""
-Only the direction of v enters w. A penalty λ/2·‖v‖² therefore does not restrict the function that
-the network computes; what it does is to keep ‖v‖ small and thereby the effective learning rate
-η/‖v‖² of the direction large. A penalty on g, as one on the plain w, pulls the weights themselves
-to zero. The paper gives the geometry; that L2 on a normalised weight only sets its effective
-learning rate is van Laarhoven's (2017) reading of it.""",
-    source="Section 2, equations 2 to 4; van Laarhoven 2017, arXiv 1706.05350",
-    equation=r"""
-With α<sub>t</sub> = (1 − ηλ)<sup>t</sup>, gradient descent on L(v) + λ/2·‖v‖² runs through
-α<sub>t</sub>·u<sub>t</sub>, where u is trained without penalty at a learning rate that rises. For
-∇L(αu) = ∇L(u)/α, so that
-
-$$\alpha_t u_t - \eta\bigl(\lambda\alpha_t u_t + \tfrac{1}{\alpha_t}\nabla L(u_t)\bigr)
-= \alpha_{t+1}\Bigl(u_t - \frac{\eta}{\alpha_t\alpha_{t+1}}\nabla L(u_t)\Bigr)
-= \alpha_{t+1}u_{t+1}$$
-
-and w = g·v/‖v‖ = g·u/‖u‖ at every step.""",
-    setup="""
-The network and the digits of experiment 1; gradient descent without momentum at 0.03, 40 epochs
-(560 steps), 5 seeds, penalties λ from 0.003 to 0.3 on v, on g, or on w of the plain network. Each
-is trained three times from the same start on the same batches: with the penalty, without, and
-without but with the rate of the penalised tensors replaced by η/(αₜαₜ₊₁) (the *imitation*).
-Networks are compared by their logits on the 360 test images, in float64; for v in float32 too. (A
-first version had η = 0.1 and float32 alone. There the imitation of v agreed to 1e-6 for about 64
-steps and then parted, and the verdict was “not reproduced”; rate and precision were changed because
-of that, and λ went from 0.001 … 0.1 to 0.003 … 0.3; the criteria were not.)""",
-    expectation="""
-The imitation of a penalty on v agrees with it but for rounding; η/‖v‖² rises with λ. For g and w,
-where ∇L is not inversely proportional to the length, the imitation fails and ‖w‖ shrinks with λ.
-In float32 the imitation of v will part in the end: the leaky ReLU has a kink, and with 25,600
-pre-activations per step rounding puts one on the other side of it every few hundred steps.""",
-    reproduced_if="""
-shrinking v changes the logits by less than 1e-5; for every λ on v the imitation ends within 1 % of
-the penalised training (upper end of the interval); and for g neither holds: shrinking changes the
-logits by more than 1 %, and at the largest λ the imitation ends more than 1 % away (lower end).""",
-    not_reproduced_if="""
-shrinking v changes the logits by more than 1e-5, or for one λ on v the imitation is more than 1 %
-away (lower end), or the imitation of a penalty on g is within 1 % (upper end).""",
-    afterwards="""
-In float32 the imitation of v parts after about a hundred steps, suddenly and not gradually. That it
-is the kink of the leaky ReLU was checked beside this experiment (3 seeds, λ = 0.1): with SiLU,
-which is smooth, float32 agrees to 6e-7 through all 560 steps; with the leaky ReLU it is off by 0.2
-in the end. Two trainings that are equal on paper can thus be different runs in practice.""",
-    parts=parts,
-    measure=measure,
-    verdict=verdict,
-    draw=l2_figure.draw,
-    caption=caption,
-)
+EXPERIMENT = Experiment(NAME, Texts.of(NAME), parts, measure, verdict, figures.l2, caption)

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +52,9 @@ class Piece:
 
 def pieces(experiment: Experiment, smoke: bool, work: Path) -> list[Piece]:
     """All pieces of an experiment, in the order of its parts. Raises ValueError for a double."""
+    folder = work / experiment.name
     found = [
-        Piece(experiment.name, part, work / experiment.name / f"{identity(experiment, part)}.json")
+        Piece(experiment.name, part, folder / f"{identity(experiment, part)}.json")
         for part in experiment.parts(smoke)
     ]
     if len({piece.path for piece in found}) < len(found):
@@ -76,30 +77,21 @@ def run(
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they import torch
     # Not forked: torch's threads do not survive that.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _one_thread) as pool:
+    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
         with interrupts_ignored():
-            waiting: dict[Future, Piece] = {
-                pool.submit(_measure, piece, provenance): piece for piece in todo
-            }
+            waiting = {pool.submit(_measure, piece, provenance): piece for piece in todo}
         try:
-            while waiting:
-                finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    piece = waiting.pop(future)
-                    error = future.exception()
-                    if isinstance(error, BrokenProcessPool):
-                        raise RunError(
-                            "a measuring process died (out of memory?); the same command goes on"
-                        ) from error
-                    yield piece, None if error is None else f"{type(error).__name__}: {error}"
+            for future in as_completed(waiting):
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise RunError(
+                        "a measuring process died (out of memory?); the same command goes on"
+                    ) from error
+                yield waiting[future], None if error is None else f"{type(error).__name__}: {error}"
         except BaseException:
             for process in multiprocessing.active_children():
                 process.terminate()  # a piece is written whole or not at all
             raise
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _measure(piece: Piece, provenance: Provenance) -> None:

@@ -1,10 +1,8 @@
-"""The CSV files of an experiment, written from its pieces and read back."""
+"""The CSV files of an experiment, written from its pieces and read back; where they come from."""
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +34,22 @@ def collect(experiment: Experiment, pieces: Sequence[Piece], results: Path) -> N
         stale.unlink()
     for table, rows in tables.items():
         replace_file(results / f"{table}.csv", as_csv(rows))
-    _write_provenance(experiment, records, results)
+    # How many pieces each combination of commit, versions and machine measured.
+    sources = Counter(json.dumps(record["provenance"], sort_keys=True) for record in records)
+    everything = _provenance(results)
+    everything[name] = {
+        "version": experiment.version,
+        "pieces": len(records),
+        "core_seconds": round(sum(record["seconds"] for record in records)),
+        "sources": [{**json.loads(text), "pieces": n} for text, n in sorted(sources.items())],
+    }
+    text = json.dumps(everything, indent=1, ensure_ascii=False, sort_keys=True)
+    replace_file(results / PROVENANCE_FILE, text + "\n")
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Columns in order of first appearance; None and a lacking column are empty cells.
-
-    A float has as many digits as it takes to read it back exactly.
-    """
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        values = (row.get(column) for column in columns)
-        writer.writerow(
-            "" if value is None else float.__repr__(value) if isinstance(value, float) else value
-            for value in values
-        )
-    return text.getvalue()
+    """A float has as many digits as it takes to read it back exactly; a whole number stays one."""
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def read(name: str, results: Path) -> Data:
@@ -76,30 +71,14 @@ def exists(experiment: Experiment, results: Path) -> bool:
 
 def provenance(name: str, results: Path) -> dict[str, Any]:
     """What is recorded of where the tables come from; empty if nothing is."""
-    return _read_provenance(results).get(name, {})
+    return _provenance(results).get(name, {})
 
 
 def _files(name: str, results: Path) -> list[Path]:
     return sorted({*results.glob(f"{name}.csv"), *results.glob(f"{name}_*.csv")})
 
 
-def _write_provenance(
-    experiment: Experiment, records: Sequence[Mapping[str, Any]], results: Path
-) -> None:
-    """How many pieces each combination of commit, versions and machine measured."""
-    sources = Counter(json.dumps(record["provenance"], sort_keys=True) for record in records)
-    everything = _read_provenance(results)
-    everything[experiment.name] = {
-        "version": experiment.version,
-        "pieces": len(records),
-        "core_seconds": round(sum(record["seconds"] for record in records)),
-        "sources": [{**json.loads(text), "pieces": n} for text, n in sorted(sources.items())],
-    }
-    text = json.dumps(everything, indent=1, ensure_ascii=False, sort_keys=True)
-    replace_file(results / PROVENANCE_FILE, text + "\n")
-
-
-def _read_provenance(results: Path) -> dict[str, Any]:
+def _provenance(results: Path) -> dict[str, Any]:
     try:
         return json.loads((results / PROVENANCE_FILE).read_bytes())
     except FileNotFoundError:

@@ -1,113 +1,141 @@
-"""A small training run for the experiments: an MLP on scikit-learn's digits, constant step size."""
+"""A small training for the experiments: an MLP on scikit-learn's digits, constant learning rate."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wnrepro import models
+from wnrepro import assembly
 from wnrepro.arms import ARMS
-from wnrepro.data import Dataset, load
-from wnrepro.engine import Training
+from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimConfig, ScheduleConfig
+from wnrepro.data import Dataset
 from wnrepro.mechanisms.experiment import Part, Scalar
 from wnrepro.nn import Unit
-from wnrepro.optim import Adam, Momentum, Schedule
-from wnrepro.randomness import Streams
 
 INIT_IMAGES = 500
 """Images of the data-dependent init, as in the paper's protocol."""
+OPTIMISERS = {
+    "gd": OptimConfig("sgd"),
+    "momentum": OptimConfig("momentum", gamma=0.9),
+    "adam": OptimConfig("adam", beta1=0.9, beta1_late=0.9, beta2=0.999, eps=1e-8),
+}
+"""By their names in a part."""
 
 
-@dataclass(frozen=True)
-class ConstantRate(Schedule):
-    """The same learning rate and β1 in every epoch: what is studied is the rate, not its decay."""
+@dataclass
+class Run:
+    """A training of the project's, before its first step, and what the experiments look at."""
 
-    def learning_rate(self, epoch: int) -> float:
-        return self.lr
+    training: Any
+    model: nn.Module
+    dataset: Dataset
+    optimizer: torch.optim.Optimizer
 
-    def beta1_at(self, epoch: int) -> float:
-        return self.beta1
+    def losses(self) -> Iterator[float]:
+        """Train; the training loss of each epoch. One that is not finite is the last."""
+        for epoch in self.training.epochs():
+            yield epoch.metrics["train_loss"] if hasattr(epoch, "metrics") else epoch.train_loss
+
+    def order(self) -> Tensor:
+        """The training images in the order of the first epoch: the init sees its beginning."""
+        return self.training.streams.permutation(len(self.dataset.train), 0)
+
+    def set_apart(self, chosen: Sequence[Tensor]) -> dict:
+        """Give the other parameters a group of their own in the optimiser, and return it."""
+        (group,) = self.optimizer.param_groups
+        own = {id(p) for p in chosen}
+        rest = [p for p in group["params"] if id(p) not in own]
+        group["params"] = list(chosen)
+        self.optimizer.add_param_group({"params": rest})
+        return self.optimizer.param_groups[1]
+
+    def at_steps(self, look: Callable[[int], None], last: int | None = None) -> None:
+        """Have `look` called after steps 1, 2, 4, 8, … and after step `last`."""
+        taken = 0
+
+        def after(*_: object) -> None:
+            nonlocal taken
+            taken += 1
+            if taken & (taken - 1) == 0 or taken == last:
+                look(taken)
+
+        self.optimizer.register_step_post_hook(after)
 
 
-@cache
-def digits(train_size: int | None = None, dtype: torch.dtype = torch.float32) -> Dataset:
-    """1437 training images of 8×8 (the first `train_size` of them); read once per process."""
-    return load("digits", train_size=train_size, dtype=dtype)
+def training_part(
+    arm: str,
+    optimiser: str,
+    learning_rate: float,
+    seed: int,
+    epochs: int,
+    width: int,
+    depth: int = 2,
+    **more: Scalar,
+) -> dict[str, Scalar]:
+    """A part that `training` takes, with `more` settings of the experiment's own."""
+    return {
+        "arm": arm,
+        "optimiser": optimiser,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "epochs": epochs,
+        "batch_size": 100,
+        "width": width,
+        "depth": depth,
+        **more,
+    }
+
+
+def training(part: Part) -> Run:
+    """The run of a part, initialised, before its first step.
+
+    part: as `training_part` makes one. optimiser: of OPTIMISERS. width, depth: of the MLP. It may
+    have `init` (1, the default: data-dependent where the arm takes it; 0: none), `noise_std` on
+    the input, and `precision` ("float32", the default, or "float64"). With `other_rate`,
+    `learning_rate` is that of the weight vectors alone (of v, or of w in an arm without v), and
+    `other_rate` that of everything else.
+    """
+    optim = OPTIMISERS[str(part["optimiser"])]
+    config = Config(
+        data=DataConfig("digits", whiten=False),
+        model=ModelConfig(
+            "mlp", int(part["width"]), int(part["depth"]), float(part.get("noise_std", 0))
+        ),
+        norm=NormConfig(str(part["arm"])),
+        optim=OptimConfig(**{**vars(optim), "lr": float(part["learning_rate"])}),
+        schedule=ScheduleConfig("constant"),
+        epochs=int(part["epochs"]),
+        batch_size=int(part["batch_size"]),
+        seed=int(part["seed"]),
+        precision=str(part.get("precision", "float32")),
+    )
+    made: Any = assembly.training(config, torch.device("cpu"))
+    task = getattr(made, "objective", made)
+    run = Run(made, task.model, task.dataset, made.optimizer)
+    if "other_rate" in part:
+        rest = run.set_apart([unit.v for unit in units(run.model).values()])
+        rate = float(part["other_rate"])
+        run.optimizer.register_step_pre_hook(lambda *_: rest.update(lr=rate))
+    if part.get("init", 1) and ARMS[str(part["arm"])].takes_init:
+        made.initialise(INIT_IMAGES)
+    return run
+
+
+def stops(run: Run, part: Part) -> Iterator[int]:
+    """Train, with a stop after each epoch of the part's `measured_at`; 0 is before training."""
+    points = {int(epoch) for epoch in str(part["measured_at"]).split()}
+    if 0 in points:
+        yield 0
+    for epoch, _ in enumerate(run.losses(), 1):
+        if epoch in points:
+            yield epoch
 
 
 def log_spaced(lowest: float, decades: float, n: int) -> list[float]:
     """n learning rates in equal steps of the logarithm, to four digits."""
     return [float(f"{lowest * 10 ** (decades * k / (n - 1)):.4g}") for k in range(n)]
-
-
-def training(part: Part) -> Training:
-    """The run of a part, initialised, before its first step.
-
-    part: `arm`; `optimiser` ("gd", "momentum" with 0.9, or "adam"); `learning_rate`; `seed`;
-    `epochs`; `batch_size`; `width` and `depth` of the MLP; and, if they are there, `init` (1, the
-    default: data-dependent init where the arm takes it; 0: none), `noise_std` on the input,
-    `train_size`, `precision` ("float32", the default, or "float64"), and `other_rate`: the learning
-    rate of everything but the weight vectors (of g and b), so that `learning_rate` is that of v, or
-    of w in an arm without v, alone.
-    """
-    size = part.get("train_size")
-    dtype = {"float32": torch.float32, "float64": torch.float64}[
-        str(part.get("precision", "float32"))
-    ]
-    dataset = digits(int(size) if size is not None else None, dtype)
-    streams = Streams(int(part["seed"]))
-    model = models.build(
-        "mlp",
-        str(part["arm"]),
-        dataset.image_shape,
-        dataset.n_classes,
-        width=int(part["width"]),
-        depth=int(part["depth"]),
-        noise_std=float(part.get("noise_std", 0)),
-        streams=streams,
-    ).to(dtype)  # the float32 starting weights, exactly
-    run = Training(
-        model,
-        optimiser(str(part["optimiser"]), _groups(model, part.get("other_rate"))),
-        dataset,
-        ConstantRate(int(part["epochs"]), float(part["learning_rate"])),
-        streams,
-        int(part["batch_size"]),
-    )
-    if part.get("init", 1) and ARMS[str(part["arm"])].takes_init:
-        run.initialise(min(INIT_IMAGES, len(dataset.train)))
-    return run
-
-
-def optimiser(name: str, groups: list[dict]) -> torch.optim.Optimizer:
-    """ "gd": p − η·∇. "momentum": V ← 0.9·V + η·∇, p − V. "adam": the paper's. η is set later.
-
-    A group with a "fixed_rate" keeps it, whatever the schedule says.
-    """
-    if name == "adam":
-        made = Adam(groups)
-    elif name in ("gd", "momentum"):
-        made = Momentum(groups, gamma=0.9 if name == "momentum" else 0.0)
-    else:
-        raise ValueError(f"no optimiser {name!r}")
-    if any("fixed_rate" in group for group in groups):
-        made.register_step_pre_hook(_keep_fixed_rates)
-    return made
-
-
-def _groups(model: nn.Module, other_rate: Scalar | None) -> list[dict]:
-    if other_rate is None:
-        return [{"params": list(model.parameters())}]
-    directions = [unit.v for unit in units(model).values()]
-    own = {id(p) for p in directions}
-    rest = [p for p in model.parameters() if id(p) not in own]
-    return [{"params": directions}, {"params": rest, "fixed_rate": float(other_rate)}]
-
-
-def _keep_fixed_rates(made: torch.optim.Optimizer, args: object, kwargs: object) -> None:
-    for group in made.param_groups:
-        group["lr"] = group.get("fixed_rate", group["lr"])
 
 
 def units(model: nn.Module) -> dict[str, Unit]:

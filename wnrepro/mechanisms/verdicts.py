@@ -4,7 +4,7 @@ Reading them takes no torch; judging does, for the modules of the experiments me
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,38 +57,37 @@ def judged(
     provenance: Mapping[str, Any],
 ) -> Judged:
     """verdict: None if it was not run. provenance: of its tables, as in provenance.json."""
-    e = experiment
+    texts = experiment.texts
     criterion = (
-        f"Reproduced if {e.reproduced_if.strip()} Not reproduced if {e.not_reproduced_if.strip()} "
+        f"Reproduced if {texts.reproduced_if} Not reproduced if {texts.not_reproduced_if} "
         "Anything else is inconclusive."
     )
-    texts = (_one_line(text) for text in (e.title, e.source, e.claim, criterion))
+    said = map(_one_line, (texts.title, texts.source, texts.claim, criterion))
+    row = Judged(number, experiment.name, *said)
     if verdict is None:
-        return Judged(number, e.name, *texts)
+        return row
     sources = provenance.get("sources", [])
-    return Judged(
-        number,
-        e.name,
-        *texts,
+    return replace(
+        row,
         verdict=verdict.outcome,
         because=_one_line(verdict.because),
         caption=_one_line(caption),
         seeds=verdict.seeds,
         hardware=_joined(f"{source['cpu']}, torch {source['torch']}" for source in sources),
-        commit=_joined(
-            (source["commit"] or "no commit")[:10] + (" with changes" if source["dirty"] else "")
-            for source in sources
-        ),
+        commit=_joined(commit(source) for source in sources),
         findings=verdict.findings,
     )
 
 
 def write(folder: Path, rows: Sequence[Judged]) -> None:
     """Write both files, each whole or not at all. Raises RunError if the system refuses."""
-    verdicts = [asdict(row) for row in rows]
     findings = [{"name": row.name, **asdict(each)} for row in rows for each in row.findings]
-    replace_file(folder / FINDINGS, _as_csv(findings, _FINDING_COLUMNS))
-    replace_file(folder / VERDICTS, _as_csv(verdicts, _COLUMNS))
+    for name, table, columns in (
+        (FINDINGS, findings, _FINDING_COLUMNS),
+        (VERDICTS, [asdict(row) for row in rows], _COLUMNS),
+    ):
+        text = pd.DataFrame(table, columns=columns).to_csv(index=False, lineterminator="\n")
+        replace_file(folder / name, text)
 
 
 def read(folder: Path) -> list[Judged]:
@@ -100,12 +99,11 @@ def read(folder: Path) -> list[Judged]:
     if not (folder / VERDICTS).exists():
         return []
     try:
-        verdicts = _from_csv(folder / VERDICTS, _COLUMNS)
-        findings = _from_csv(folder / FINDINGS, _FINDING_COLUMNS)
+        verdicts = _rows(folder / VERDICTS, _COLUMNS)
         if [row["name"] for row in verdicts] != list(NAMES):
             raise ValueError(f"{VERDICTS} has not one row for each of {', '.join(NAMES)}")
         of: dict[str, list[Finding]] = {name: [] for name in NAMES}
-        for row in findings:
+        for row in _rows(folder / FINDINGS, _FINDING_COLUMNS):
             of[row.pop("name")].append(Finding(**row))
         return [
             Judged(
@@ -121,11 +119,13 @@ def read(folder: Path) -> list[Judged]:
         ) from error
 
 
-def _as_csv(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> str:
-    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+def commit(source: Mapping[str, Any]) -> str:
+    """Of an entry of `sources` in provenance.json."""
+    name = (source["commit"] or "no commit")[:10]
+    return name + (" with changes" if source["dirty"] else "")
 
 
-def _from_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
+def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(frame) != columns:
         raise ValueError(f"{path.name} has not the columns {', '.join(columns)}")
