@@ -18,9 +18,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wnrepro.analysis import claims, page, paper, records
-from wnrepro.analysis.publication import FIGURES_FOLDER, gallery, named, prepare, publish_all
-from wnrepro.analysis.registry import Figure, Item
+from wnrepro.analysis import page, paper, publication, records
+from wnrepro.analysis.claims import rendering
+from wnrepro.analysis.claims.judgement import all_rows
+from wnrepro.analysis.exhibit import Exhibit, Figure, Table
 from wnrepro.command_line import guarded
 from wnrepro.replacement import replace_file
 from wnrepro.runs.interruption import interrupts_ignored
@@ -52,10 +53,10 @@ def _stop(*_: object) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    items = named(options.names)
-    if options.jobs > 1 and len(items) > 1 and not options.list:
+    items = publication.named(options.names)
+    if options.jobs > 1 and not options.list:
         with interrupts_ignored():
-            prepare()
+            publication.prepare()
     found = records.load(options.results)
     if options.list:
         _list(items, found)
@@ -64,25 +65,32 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _publish(items: list[Item], found: records.Records, options: argparse.Namespace) -> None:
-    theirs = paper.load(options.results / "paper")
-    shown = sum(bool(item.used(found)) for item in items)
-    jobs = min(options.jobs, max(shown, 1))
-    running = publish_all(items, found, theirs, options.results, jobs)
+def _publish(items: list[Exhibit], found: records.Records, options: argparse.Namespace) -> None:
+    results, theirs = options.results, paper.load(options.results / "paper")
+    publication.remove_unused(items, found, results)
+    used = [item for item in items if item.used(found)]
+    figures = [item.name for item in used if isinstance(item, Figure)]
+    drawing = publication.draw_all(figures, results, min(options.jobs, max(len(figures), 1)))
     # None: no progress line where stderr is no terminal
-    for _ in tqdm(running, total=len(items), unit="file set", disable=None, leave=False):
+    for _ in tqdm(drawing, total=len(figures), unit="figure", disable=None, leave=False):
         pass
+    tables = {}
+    for item in used:
+        if isinstance(item, Table):
+            tables[item.name] = cells = item.cells(found, theirs)
+            publication.write_table(item, cells, item.caption(found), results)
     if not options.names:
-        replace_file(options.results / FIGURES_FOLDER / "README.md", gallery(found))
-        claims.write(options.results, found)
-        page.write(options.results, found)
-    print(f"{shown} of {len(items)} figures and tables are in {options.results}")
+        replace_file(results / "figures" / "README.md", publication.gallery(found))
+        rows = all_rows(found, results)
+        rendering.write(results, rows)
+        page.write(results, found, rows, tables)
+    print(f"{len(used)} of {len(items)} figures and tables are in {results}")
     for item in items:
-        if not item.used(found):
+        if item not in used:
             print(f"left out: {_kind(item)} {item.name}, for {'; '.join(item.lacks(found))}")
 
 
-def _list(items: list[Item], found: records.Records) -> None:
+def _list(items: list[Exhibit], found: records.Records) -> None:
     for item in items:
         lacks = item.lacks(found)
         state = "missing" if not item.used(found) else "in part" if lacks else "complete"
@@ -91,7 +99,7 @@ def _list(items: list[Item], found: records.Records) -> None:
             print(f"{'':<8}{line}")
 
 
-def _kind(item: Item) -> str:
+def _kind(item: Exhibit) -> str:
     return "figure" if isinstance(item, Figure) else "table"
 
 

@@ -4,30 +4,24 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from wnrepro.statistics import (
     bootstrap_interval,
     paired_difference,
     t_interval,
-    t_quantile,
     wilson_interval,
 )
 
 
 def test_t_interval_of_a_worked_example():
-    # mean 2, s = 1, n = 3: 2 ± 4.303/√3
+    # mean 2, s = 1, n = 3: 2 ± 4.302653/√3, of Student's table with 2 degrees of freedom
     interval = t_interval([1.0, 2.0, 3.0])
     assert interval.estimate == 2
-    assert interval.low == pytest.approx(2 - 4.303 / np.sqrt(3))
-    assert interval.high == pytest.approx(2 + 4.303 / np.sqrt(3))
+    assert interval.low == pytest.approx(2 - 4.302653 / np.sqrt(3))
+    assert interval.high == pytest.approx(2 + 4.302653 / np.sqrt(3))
     assert interval.n == 3
     assert "95 % t" in interval.text()
-
-
-def test_t_quantile_is_scipys():
-    stats = pytest.importorskip("scipy.stats")
-    for degrees in (1, 2, 5, 30, 31, 60, 1000):
-        assert t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=2e-3)
 
 
 def test_one_value_says_nothing():
@@ -72,21 +66,12 @@ def test_bootstrap_interval_is_that_of_all_resamples():
     assert interval.n == 4
 
 
-def test_bootstrap_interval_agrees_with_scipys():
-    stats = pytest.importorskip("scipy.stats")
-    values = np.random.default_rng(7).normal(size=40)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    ours = bootstrap_interval(values)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
-
-
 def test_bootstrap_interval_is_seeded_and_knows_no_order():
     one = bootstrap_interval(np.random.default_rng(2).normal(size=30), seed=1)
     assert one == bootstrap_interval(np.random.default_rng(2).normal(size=30), seed=1)
     assert one != bootstrap_interval(np.random.default_rng(2).normal(size=30), seed=2)
     assert bootstrap_interval(VALUES) == bootstrap_interval(VALUES[::-1])
+    assert (bootstrap_interval([3.0]).low, bootstrap_interval([3.0]).high) == (3.0, 3.0)
 
 
 def test_bootstrap_interval_of_three_values_is_their_range_and_holds_the_mean_in_three_of_four():
@@ -108,12 +93,11 @@ def test_paired_difference_is_the_t_interval_of_the_differences_at_common_seeds(
 
 
 def test_paired_difference_is_that_of_scipys_paired_test():
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(4)
     ours, theirs = rng.normal(size=5), rng.normal(size=5)
     reference = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     interval = paired_difference(dict(enumerate(ours)), dict(enumerate(theirs)))
-    assert (interval.low, interval.high) == pytest.approx((reference.low, reference.high), rel=1e-3)
+    assert (interval.low, interval.high) == pytest.approx((reference.low, reference.high))
 
 
 def test_no_difference_without_common_seeds_or_of_what_diverged():

@@ -1,4 +1,4 @@
-"""Intervals, by name. numpy alone.
+"""Intervals, by name.
 
 Values are one per seed: a seed is the unit that is repeated, everything inside a run is not.
 
@@ -16,14 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special, stats
 
-# Two-sided 95 % quantile of Student's t for 1 … 30 degrees of freedom.
-_T95 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-_NORMAL95 = 1.959964
 _RESAMPLES = 10_000
 
 T = "95 % t interval over seeds"
@@ -59,9 +53,11 @@ def t_interval(values: Values) -> Interval:
     """
     x = _checked(values)
     n = len(x)
-    half = t_quantile(n - 1) * x.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
+    half = np.inf
+    if n > 1:
+        half = float(special.stdtrit(n - 1, 0.975) * x.std(ddof=1) / np.sqrt(n))
     mean = float(x.mean())
-    return Interval(mean, mean - float(half), mean + float(half), T, n)
+    return Interval(mean, mean - half, mean + half, T, n)
 
 
 def bootstrap_interval(values: Values, seed: int = 0) -> Interval:
@@ -70,10 +66,13 @@ def bootstrap_interval(values: Values, seed: int = 0) -> Interval:
     The same values in any order and the same `seed` give the same interval. Too narrow for few
     values: at n = 1 a point, at n = 3 the range. Raises ValueError as `t_interval`.
     """
-    x = np.sort(_checked(values))
-    drawn = np.random.default_rng(seed).integers(len(x), size=(_RESAMPLES, len(x)))
-    # Sorted means of sorted resamples: the order of a sum changes its last bits.
-    low, high = np.percentile(np.sort(x[drawn], axis=1).mean(axis=1), (2.5, 97.5))
+    x = np.sort(_checked(values))  # resampling draws places
+    low = high = x[0]
+    if len(x) > 1:
+        rng = np.random.default_rng(seed)
+        low, high = stats.bootstrap(
+            (x,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=rng
+        ).confidence_interval
     return Interval(float(x.mean()), float(low), float(high), BOOTSTRAP, len(x))
 
 
@@ -94,21 +93,8 @@ def wilson_interval(successes: int, n: int) -> Interval:
     """A fraction of n yes/no outcomes, with Wilson's score interval (Wilson 1927)."""
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"{successes} of {n} is no fraction")
-    z2, p = _NORMAL95**2, successes / n
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = _NORMAL95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    low, high = max(0.0, centre - float(half)), min(1.0, centre + float(half))
-    return Interval(p, low, high, "95 % Wilson interval", n)
-
-
-def t_quantile(degrees: int) -> float:
-    """Two-sided 95 % quantile of Student's t; beyond the table by its expansion in 1/degrees."""
-    if degrees < 1:
-        raise ValueError(f"Student's t has at least one degree of freedom, not {degrees}")
-    if degrees <= len(_T95):
-        return _T95[degrees - 1]
-    z = _NORMAL95
-    return z + (z**3 + z) / (4 * degrees)
+    low, high = stats.binomtest(successes, n).proportion_ci(0.95, "wilson")
+    return Interval(successes / n, float(low), float(high), "95 % Wilson interval", n)
 
 
 def _checked(values: Values) -> np.ndarray:

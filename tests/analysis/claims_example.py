@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wnrepro.analysis.claims_judgement import judge
-from wnrepro.analysis.claims_paper import CLAIMS
-from wnrepro.analysis.claims_row import Row
+from wnrepro.analysis.claims.criteria import CLAIMS
+from wnrepro.analysis.claims.judgement import Row, judge
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.analysis.records import Records, setting_identity
 

@@ -52,13 +52,17 @@ def run(
     config: dict[str, Any],
     error: Curve = training_error,
     diverged: bool = False,
+    so_far: int = 0,
     **changes: str,
 ) -> CollectedRun:
-    """A run as it is collected; `changes` replace cells of its row."""
+    """A run as it is collected; `changes` replace cells of its row.
+
+    so_far: it is in progress and has come to this epoch.
+    """
     key = identity(config)
     held_out = config["data"]["held_out"] > 0
     part = "held_out" if held_out else "test"
-    done = 3 if diverged else config["epochs"]
+    done = so_far or (3 if diverged else config["epochs"])
     curve: list[Cells] = []
     layers: list[Cells] = []
     for epoch in range(1, done + 1):
@@ -78,7 +82,8 @@ def run(
         norm = repr((1 + config["optim"]["lr"]) * math.sqrt(epoch))
         layers += [{**shared, "layer": layer, "v_norm": norm, "g": "1.0"} for layer in LAYERS]
     row = {"identity": key, "name": "main", "epochs_done": str(done), **HARDWARE}
-    row |= {"status": "diverged" if diverged else "done", "config": _json(config)}
+    status = "unfinished" if so_far else "diverged" if diverged else "done"
+    row |= {"status": status, "config": _json(config)}
     row |= {column: _cell(config, dotted) for column, dotted in SETTINGS.items()}
     row |= {metric: curve[-1][metric] for metric in METRICS if metric in curve[-1]}
     row |= {"time_per_epoch_sec": curve[-1]["train_time_sec"]}

@@ -1,8 +1,10 @@
 """Verdicts follow from the records: where the truth is known, they say it."""
 
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from claims_example import (
     ARMS,
@@ -16,10 +18,10 @@ from claims_example import (
     verdict,
 )
 
-from wnrepro.analysis import claims
-from wnrepro.analysis.claims_judgement import judge
-from wnrepro.analysis.claims_paper import CLAIMS
-from wnrepro.analysis.claims_row import MECHANISM, NEAREST, VERDICT
+from wnrepro.analysis.claims import rendering
+from wnrepro.analysis.claims.criteria import CLAIMS
+from wnrepro.analysis.claims.judgement import MECHANISM, NEAREST, VERDICT, all_rows, judge
+from wnrepro.analysis.records import UNFINISHED
 
 EXPERIMENTS = [claim.id for claim in CLAIMS if claim.judged_by[0] == "cifar_table1"]
 
@@ -170,22 +172,37 @@ def test_other_data_stand_beside_and_never_judge(id_):
     assert all("MNIST" in row.judged_on for row in beside)
 
 
-def test_the_files_are_stable_and_read_back(tmp_path: Path):
-    written = [claims.write(tmp_path / name, table1()) for name in ("a", "b")]
-    assert [path.name for path in written[0]] == ["claims.md", "claims.csv"]
-    for a, b in zip(*written, strict=True):
-        assert a.read_bytes() == b.read_bytes()
-    rows = claims.read(tmp_path / "a")
+def test_runs_in_progress_give_no_verdict_and_change_none():
+    """Two seeds have finished; the third is on its way, with any errors whatever."""
+    runs = table1_runs(3)
+    finished = {key: run for key, run in runs.items() if key[2] < 2}
+    going = {
+        key: replace(run, status=UNFINISHED, test=1.0) for key, run in runs.items() if key[2] == 2
+    }
+    both = records("cifar_table1", finished | going)
+    alone = records("cifar_table1", finished)
+    for claim in CLAIMS:
+        assert judge(claim, both) == judge(claim, alone)
+    assert verdict("4a", both).n == "2"
+
+
+def test_the_files_are_stable_and_say_the_same(tmp_path: Path):
+    rows = all_rows(table1(), tmp_path)
+    for name in ("a", "b"):
+        rendering.write(tmp_path / name, rows)
+    for path in (rendering.MARKDOWN, rendering.TABLE):
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+    table = pd.read_csv(tmp_path / "a" / rendering.TABLE, dtype=str, keep_default_na=False)
+    assert table.to_dict("records") == [asdict(row) for row in rows]
     assert [row.id for row in rows if row.role == VERDICT] == list(BY_ID)
     assert not [row for row in rows if row.role == MECHANISM]
-    text = written[0][0].read_text()
+    text = (tmp_path / "a" / rendering.MARKDOWN).read_text()
     assert "18 reproduced, 0 not reproduced, 2 inconclusive" in text
     assert "There is no `mechanisms/verdicts.csv`: `python scripts/mechanisms.py` writes it" in text
 
 
 def test_no_runs_at_all(tmp_path: Path):
     some = table1()
-    claims.write(tmp_path, some.of(some.runs.index[:0]))
-    rows = claims.read(tmp_path)
+    rows = all_rows(some.of(some.runs.index[:0]), tmp_path)
     assert {(row.verdict, row.n) for row in rows} == {("inconclusive", "0")}
     assert all(row.settle.startswith("python -m wnrepro.train") for row in rows)

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from claims_example import BY_ID, table1
 
-from wnrepro.analysis import claims
-from wnrepro.analysis.claims_benchmarks import benchmark_rows, read
-from wnrepro.analysis.claims_paper import CLAIMS
-from wnrepro.analysis.claims_row import NEAREST
+from wnrepro.analysis.claims import rendering
+from wnrepro.analysis.claims.criteria import CLAIMS
+from wnrepro.analysis.claims.judgement import NEAREST, all_rows, benchmark_rows, ratios
 from wnrepro.errors import RunError
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -38,11 +37,12 @@ def results(folder: Path, **changes: str) -> Path:
 
 
 def test_a_time_stands_beside_the_claim_and_gives_no_verdict(tmp_path: Path):
-    claims.write(results(tmp_path), (some := table1()).of(some.runs.index[:0]))
-    first, beside = (row for row in claims.read(tmp_path) if row.id == "2b")
+    rows = all_rows((some := table1()).of(some.runs.index[:0]), results(tmp_path))
+    first, beside = (row for row in rows if row.id == "2b")
     assert (first.verdict, first.n) == ("inconclusive", "0")
     assert (beside.role, beside.verdict, beside.n) == (NEAREST, "", "9 repeats")
     assert (beside.ours, beside.hardware) == ("1.15 times [1.10, 1.20]", "H100")
+    rendering.write(tmp_path, rows)
     text = (tmp_path / "claims.md").read_text()
     assert (
         "- Nearest evidence, no verdict: benchmarks/h100.md, step of batch norm ÷ of plain, CIFAR "
@@ -53,15 +53,15 @@ def test_a_time_stands_beside_the_claim_and_gives_no_verdict(tmp_path: Path):
 
 
 def test_other_claims_and_other_rows_have_none(tmp_path: Path):
-    timed = read(results(tmp_path))
+    timed = ratios(results(tmp_path) / "benchmarks")
     assert not list(benchmark_rows(BY_ID["2a"], timed))
     assert not list(benchmark_rows(BY_ID["2c"], timed))
-    assert not list(benchmark_rows(BY_ID["2b"], read(tmp_path / "nowhere")))
+    assert not list(benchmark_rows(BY_ID["2b"], ratios(tmp_path / "nowhere")))
 
 
 @pytest.mark.parametrize("claim", TIMED, ids=lambda claim: claim.id)
 def test_the_rows_are_those_of_the_benchmark(claim):
-    timed = read(RESULTS)
+    timed = ratios(RESULTS / "benchmarks")
     assert [row.n for row in benchmark_rows(claim, timed)]
     assert not list(benchmark_rows(replace(claim, benchmark="step of nothing"), timed))
 
@@ -70,11 +70,11 @@ def test_the_rows_are_those_of_the_benchmark(claim):
 def test_a_damaged_table_is_refused_in_one_line(tmp_path: Path, damage: bytes):
     folder = results(tmp_path)
     (folder / "benchmarks" / "cpu.csv").write_bytes(damage)
-    with pytest.raises(RunError, match=r"cpu\.csv .*version control") as caught:
-        read(folder)
+    with pytest.raises(RunError, match=r"cpu\.csv: .*version control") as caught:
+        ratios(folder / "benchmarks")
     assert "\n" not in str(caught.value)
 
 
 def test_a_number_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(RunError, match="version control"):
-        read(results(tmp_path, ratio_q1="fast"))
+        ratios(results(tmp_path, ratio_q1="fast") / "benchmarks")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from claims_example import Run, records, table1, table1_runs, verdict
 
-from wnrepro.analysis import claims_measures
+from wnrepro.analysis.claims import measures
 from wnrepro.analysis.evidence import MNIST_RATES
 from wnrepro.analysis.records import Records
 
@@ -124,5 +124,5 @@ def test_the_norm_grows_with_the_rate():
 
 def test_the_late_error_is_the_mean_of_the_second_half():
     of = records("cifar_table1", {("plain", 0.0003, 0): Run(decay=0.5, floor=0)}, epochs=4)
-    late = claims_measures._late_training_error(of, of.runs)
+    late = measures._late_training_error(of, of.runs)
     assert late == {0: pytest.approx((90 / 8 + 90 / 16) / 2)}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wnrepro.analysis.claims_mechanisms import mechanism_rows, read
-from wnrepro.analysis.claims_row import FINDING, MECHANISM, Row
+from wnrepro.analysis.claims.judgement import FINDING, MECHANISM, Row, mechanism_rows
 from wnrepro.mechanisms import NAMES, verdicts
 from wnrepro.mechanisms.experiment import Finding
 from wnrepro.mechanisms.verdicts import Judged
@@ -33,7 +32,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_a_verdict_is_followed_by_its_findings(results: Path):
     made = {"hardware": "Xeon, torch 2.15.0", "commit": "abcdef0123"}
-    assert [row for row in mechanism_rows(results) if row.id == "M3"] == [
+    assert [row for row in mechanism_rows(results / "mechanisms") if row.id == "M3"] == [
         Row(
             MECHANISM,
             "M3",
@@ -56,17 +55,17 @@ def test_a_verdict_is_followed_by_its_findings(results: Path):
 
 
 def test_what_was_not_run_is_inconclusive_and_names_its_command(results: Path):
-    (row,) = (row for row in mechanism_rows(results) if row.id == "M1")
+    (row,) = (row for row in mechanism_rows(results / "mechanisms") if row.id == "M1")
     assert (row.verdict, row.n, row.because) == ("inconclusive", "0", "no evidence yet")
     assert row.settle == "python scripts/mechanisms.py norm_growth"
 
 
 def test_no_verdicts_no_rows(tmp_path: Path):
-    assert mechanism_rows(tmp_path) == []
+    assert mechanism_rows(tmp_path / "mechanisms") == []
 
 
 def test_the_committed_verdicts():
-    for each in read(RESULTS):
+    for each in verdicts.read(RESULTS / "mechanisms"):
         assert each.verdict in ("reproduced", "not reproduced", "inconclusive")
         assert each.because
         assert each.caption

@@ -2,7 +2,7 @@
 
 import math
 
-from wnrepro.analysis.claims_provenance import commit, hardware
+from wnrepro.analysis.claims.judgement import commit, hardware
 
 
 def test_hardware_and_commit_of_a_run():

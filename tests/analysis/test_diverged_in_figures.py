@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wnrepro import drawing
+from wnrepro.analysis.exhibits import FIGURES
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import load
-from wnrepro.analysis.registry import FIGURES
 from wnrepro.arms import ARMS
 from wnrepro.runs.tables import CollectedRun
 

@@ -4,20 +4,21 @@ import re
 import shutil
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from wnrepro.analysis import claims, page
-from wnrepro.analysis.claims_row import VERDICT
-from wnrepro.analysis.page_pictures import picture
+from wnrepro.analysis import page
+from wnrepro.analysis.claims.judgement import VERDICT, Row, all_rows
+from wnrepro.analysis.exhibit import Cells
 from wnrepro.analysis.records import Records, load
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-CSS = Path(page.__file__).with_name("page_template") / "page.css"
+CSS = Path(page.__file__).with_name("templates") / "page.css"
 PIXEL = b"<svg xmlns='http://www.w3.org/2000/svg' width='7' height='5'/>"
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -51,33 +52,31 @@ def records() -> Records:
 
 @pytest.fixture
 def results(tmp_path: Path, records: Records) -> Path:
-    """A folder with claims, the mechanism experiments, two figures and a table."""
+    """A folder with the mechanism experiments and two figures; the page has a table, too."""
     shutil.copytree(RESULTS / "mechanisms", tmp_path / "mechanisms")
-    claims.write(tmp_path, records)
     figures = tmp_path / "figures"
     figures.mkdir()
     for name in ("mnist_arms_errors", "mnist_arms_errors-dark", "norm_growth"):
         (figures / f"{name}.svg").write_bytes(PIXEL)
-    table = "| arm | error |\n| --- | --- |\n| plain | 1.59 [1.44, 1.74] |\n\nn = 5 seeds.\n"
-    (tmp_path / "tables" / "mnist_arms_errors.md").write_text(table)
     return tmp_path
 
 
-def written(results: Path, records: Records) -> str:
-    return page.write(results, records).read_text()
+def written(results: Path, records: Records, rows: list[Row] | None = None) -> str:
+    words = pd.DataFrame({"arm": ["plain", EVIL], "error": ["1.59 [1.44, 1.74]", ""]})
+    tables = {"mnist_arms_errors": Cells(words, words)} if (results / "figures").exists() else {}
+    page.write(results, records, all_rows(records, results) if rows is None else rows, tables)
+    return (results / page.PAGE).read_text()
 
 
 def test_it_holds_verdicts_tables_figures_and_runs(results: Path, records: Records):
     elements = Elements(written(results, records))
-    rows = claims.read(results)
-    for row in rows:
+    for row in all_rows(records, results):
         if row.role == VERDICT:
             assert row.claim in elements.text
             assert row.criterion in elements.text
     assert "1.59 [1.44, 1.74]" in elements.text
     assert "n = 5 seeds." in elements.text
-    runs = [a for a in elements.of("tr") if "data-arm" in a]
-    assert len(runs) == len(records.runs)
+    assert len(page.run_table(records)) == len(records.runs)
     for identity in records.runs.index:
         assert identity in elements.text
     assert len(elements.of("img")) == 2 + 7
@@ -100,22 +99,21 @@ def test_it_needs_no_other_file(results: Path, records: Records):
 
 
 def test_equal_files_give_equal_bytes_of_a_few_megabytes(results: Path, records: Records):
-    first = page.write(results, records).read_bytes()
-    assert page.write(results, records).read_bytes() == first
+    first = written(results, records)
+    assert written(results, records) == first
     assert len(first) < 6e6
 
 
 def test_text_from_the_files_stays_text(results: Path, records: Records):
     columns = dict.fromkeys(("cpu", "commit", "data", "optimizer", "status"), EVIL)
     evil = replace(records, runs=records.runs.assign(**columns, gpu=None))
-    (results / "tables" / "mnist_arms_errors.md").write_text(
-        f"| {EVIL} |\n|---|\n| {EVIL} |\n\n{EVIL}"
-    )
-    path = results / "tables" / "claims.csv"
-    path.write_text(path.read_text().replace("Weight norm", EVIL))
+    rows = [
+        Row(**{key: text.replace("Weight norm", EVIL) for key, text in asdict(row).items()})
+        for row in all_rows(records, results)
+    ]
     path = results / "mechanisms" / "verdicts.csv"
     path.write_text(path.read_text().replace("Lines: ", EVIL))
-    html = written(results, evil)
+    html = written(results, evil, rows)
     assert EVIL not in html
     elements = Elements(html)
     assert elements.text.count(EVIL) > 4 * len(records.runs)
@@ -125,7 +123,6 @@ def test_text_from_the_files_stays_text(results: Path, records: Records):
 
 def test_what_is_missing_is_named_with_its_command(results: Path, records: Records):
     none = records.of(records.runs.index[:0])
-    claims.write(results, none)
     html = written(results, none)
     missing = html[html.index('<section id="missing"') : html.index('<section id="tables"')]
     for command in ("cifar_table1", "cifar_small", "mnist_arms", "mnist_lr_robustness"):
@@ -135,7 +132,6 @@ def test_what_is_missing_is_named_with_its_command(results: Path, records: Recor
 
 
 def test_nothing_but_claims(tmp_path: Path, records: Records):
-    claims.write(tmp_path, records)
     html = written(tmp_path, records)
     assert html.count("<p>None yet.</p>") == 2
     assert "<code>python scripts/mechanisms.py</code>" in html
@@ -145,12 +141,11 @@ def test_of_svg_and_png_the_smaller_is_taken(tmp_path: Path):
     (tmp_path / "a.svg").write_bytes(PIXEL)
     (tmp_path / "a.png").write_bytes(PIXEL[:-9])
     (tmp_path / "a-dark.svg").write_bytes(PIXEL)
-    found = picture(tmp_path, "a", "title", "caption")
-    assert found is not None
+    (found,) = page.picture(tmp_path, "a", "title", "caption")
     assert found.light.startswith("data:image/png;base64,")
     head, _, content = (found.dark or "").partition(";base64,")
     assert (head, b64decode(content)) == ("data:image/svg+xml", PIXEL)
-    assert picture(tmp_path, "b", "title", "caption") is None
+    assert not list(page.picture(tmp_path, "b", "title", "caption"))
 
 
 def test_headings_tables_pictures_and_ids_are_in_order(results: Path, records: Records):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -15,7 +16,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from wnrepro.analysis import claims, page
+from wnrepro.analysis import page
+from wnrepro.analysis.claims.judgement import all_rows
+from wnrepro.analysis.exhibit import Cells
 from wnrepro.analysis.records import Records, load
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -37,13 +40,13 @@ def address(tmp_path_factory: pytest.TempPathFactory, records: Records) -> str:
     """The page as a file, with every kind of part on it."""
     results = tmp_path_factory.mktemp("results")
     shutil.copytree(RESULTS / "mechanisms", results / "mechanisms")
-    claims.write(results, records)
     (results / "figures").mkdir()
     for name, colour in (("mnist_arms_errors", "white"), ("mnist_arms_errors-dark", "black")):
         (results / "figures" / f"{name}.svg").write_text(PICTURE.format(colour))
-    wide = "| " + " | ".join(["a column with a long heading"] * 9) + " |\n"
-    (results / "tables" / "mnist_arms_errors.md").write_text(f"{wide}|---|\n{wide}\nA caption.\n")
-    return page.write(results, records).as_uri()
+    wide = pd.DataFrame([["a cell"] * 9], columns=[f"column {k}, a long heading" for k in range(9)])
+    tables = {"mnist_arms_errors": Cells(wide, wide)}
+    page.write(results, records, all_rows(records, results), tables)
+    return (results / page.PAGE).as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def shown(chrome: Chrome) -> list[str]:
     """The arms of the runs that can be seen, from the top."""
     return chrome.execute_script(
         "return [...document.querySelectorAll('#run-table tbody tr')]"
-        ".filter((row) => row.checkVisibility()).map((row) => row.dataset.arm)"
+        ".filter((row) => row.checkVisibility()).map((row) => row.cells[1].textContent)"
     )
 
 
@@ -174,19 +177,19 @@ def test_runs_are_sorted_and_what_is_missing_comes_last(chrome: Chrome):
     def values() -> list[str]:
         return chrome.execute_script(
             "return [...document.querySelectorAll('#run-table tbody tr')]"
-            ".map((row) => row.cells[arguments[0]].dataset.value)",
+            ".map((row) => row.cells[arguments[0]].textContent)",
             column,
         )
 
     button.send_keys(Keys.ENTER)  # the keyboard will do
     rising = values()
     assert heads[column].get_attribute("aria-sort") == "ascending"
-    assert rising[-1] == ""
+    assert rising[-1] == "–"
     assert rising[:-1] == sorted(rising[:-1], key=float)
     button.click()
     falling = values()
     assert heads[column].get_attribute("aria-sort") == "descending"
-    assert falling[-1] == ""
+    assert falling[-1] == "–"
     assert falling[:-1] == sorted(falling[:-1], key=float, reverse=True)
     heads[1].find_element(By.TAG_NAME, "button").click()
     assert shown(chrome) == sorted(shown(chrome))

@@ -20,7 +20,6 @@ def test_numbers_of_the_papers_table_1(theirs: Paper) -> None:
         "wn_mean_only_bn": 7.31,
     }
     assert theirs.rerun["wn"] == 8.28
-    assert theirs.rerun_sec["plain"] == 21
     assert set(theirs.figure1["arm"]) == set(PAPER_ARMS)
     assert theirs.figure1["epoch"].max() == 199
 

@@ -13,9 +13,9 @@ import pytest
 from example import configs, run, write
 
 from wnrepro.analysis import publication
+from wnrepro.analysis.exhibits import FIGURES, TABLES
 from wnrepro.analysis.publication import gallery
 from wnrepro.analysis.records import load
-from wnrepro.analysis.registry import FIGURES, TABLES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_figures.py"
 FEW = ["figure1", "learning_rates", "norm_growth", "init_ablation", "table1"]
@@ -117,7 +117,7 @@ def test_a_missing_file_is_said_in_one_line(
 
 def test_a_name_of_a_figure_and_a_table_stands_for_both() -> None:
     kinds = [type(item).__name__ for item in publication.named(["init_ablation"])]
-    assert kinds == ["Figure", "Tabulation"]
+    assert kinds == ["Figure", "Table"]
     assert len(publication.named([])) == len(FIGURES) + len(TABLES)
 
 

@@ -8,7 +8,7 @@ import pytest
 from example import configs, run, write
 
 from wnrepro.analysis.evidence import EVIDENCE, select
-from wnrepro.analysis.records import Records, finals, finite, load
+from wnrepro.analysis.records import DIVERGED, Records, finals, finite, load
 from wnrepro.errors import RunError
 
 
@@ -54,7 +54,7 @@ def test_finals_of_a_run_that_diverged_are_no_number(tmp_path: Path) -> None:
     runs = [run(config, diverged=config["seed"] == 1) for config in wn]
     records = load(write(tmp_path / "results", runs))
     # Its row holds the error of the epoch in which it diverged, which is no result.
-    diverged = records.diverged
+    diverged = records.runs[records.runs["status"] == DIVERGED]
     assert list(diverged["seed"]) == [1]
     assert math.isfinite(diverged["test_error_percent"].iloc[0])
     values = finals(records.runs)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from example import configs, run, write
 
-from wnrepro.analysis import tables
+from wnrepro.analysis.exhibit import Cells
+from wnrepro.analysis.exhibits import TABLES
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, load
 
@@ -34,15 +35,23 @@ def records(
     return load(write(tmp_path / "results", runs))
 
 
-def row(table: tables.Table, *start: str) -> dict[str, str]:
-    (found,) = [each for each in table.rows if each[: len(start)] == start]
-    return dict(zip(table.columns, found, strict=True))
+def row(table: Cells, *start: str) -> dict[str, str]:
+    (found,) = [each for each in rows(table) if each[: len(start)] == start]
+    return dict(zip(table.words, found, strict=True))
+
+
+def rows(table: Cells) -> list[tuple[str, ...]]:
+    return list(table.words.itertuples(index=False, name=None))
+
+
+def build(name: str, records: Records, theirs: Paper) -> Cells:
+    return TABLES[name].cells(records, theirs)
 
 
 def test_table1_by_hand(tmp_path: Path, theirs: Paper) -> None:
     errors = {("wn", 0): 8.0, ("wn", 1): 8.4, ("wn", 2): 8.8, ("bn", 0): 9.0, ("bn", 1): 9.1}
     errors |= {("bn", 2): 9.2, ("plain", 0): 8.43}
-    table = tables.table1(records(tmp_path, FLOAT32, errors), theirs, (BF16, FLOAT32))
+    table = build("table1", records(tmp_path, FLOAT32, errors), theirs)
     # mean 8.4, s = 0.4, n = 3: ± 4.303·0.4/√3 = 0.99
     wn = row(table, "weight norm")
     assert wn["precision"] == "float32"
@@ -63,7 +72,7 @@ def test_table1_by_hand(tmp_path: Path, theirs: Paper) -> None:
     # An arm without runs has the paper's number and none of ours.
     mean_only = list(row(table, "mean-only batch norm").values())
     assert mean_only[1:] == ["–", "–", "–", "0", "–", "8.52", "–", "–", "–"]
-    assert len(table.rows) == 5
+    assert len(rows(table)) == 5
     values = table.values.set_index("arm")
     assert values.loc["wn", "test_error_percent"] == pytest.approx(8.4)
     assert math.isnan(values.loc["plain", "test_error_percent_low"])
@@ -79,14 +88,14 @@ def test_table1_keeps_precisions_apart(tmp_path: Path, theirs: Paper) -> None:
                 made.row["test_error_percent"] = repr(error)
                 made.curve[-1]["test_error_percent"] = repr(error)
                 runs.append(made)
-    table = tables.table1(load(write(tmp_path / "r", runs)), theirs, (BF16, FLOAT32))
+    table = build("table1", load(write(tmp_path / "r", runs)), theirs)
     assert row(table, "weight norm", "bf16")["test error (%)"].startswith("8.00")
     assert row(table, "weight norm", "float32")["test error (%)"].startswith("6.00")
 
 
 def test_diverged_runs_are_counted_and_named(tmp_path: Path, theirs: Paper) -> None:
     errors = {("wn", 0): 8.0, ("wn", 1): None, ("wn", 2): 8.8, ("bn", 0): None}
-    table = tables.table1(records(tmp_path, FLOAT32, errors), theirs, (FLOAT32,))
+    table = build("table1", records(tmp_path, FLOAT32, errors), theirs)
     wn = row(table, "weight norm")
     assert wn["n"] == "2 of 3 (1 diverged)"
     assert wn["all values"] == "8.00, diverged, 8.80"
@@ -98,7 +107,7 @@ def test_diverged_runs_are_counted_and_named(tmp_path: Path, theirs: Paper) -> N
 def test_errors_are_paired_with_plain_by_seed(tmp_path: Path, theirs: Paper) -> None:
     errors = {("plain", 0): 2.0, ("plain", 1): 3.0, ("plain", 2): 4.0}
     errors |= {("wn", 0): 1.0, ("wn", 1): 2.0, ("wn", 2): 3.0, ("wn", 4): 9.0}
-    table = tables.errors(records(tmp_path, "mnist_arms", errors), theirs, "mnist_arms")
+    table = build("mnist_arms_errors", records(tmp_path, "mnist_arms", errors), theirs)
     # The differences are −1 each, though the values spread; seed 4 has no partner.
     assert row(table, "weight norm")["test error − plain's"] == "−1.00 [−1.00, −1.00] (3 pairs)"
     values = table.values.set_index("arm").loc["wn"]
@@ -114,7 +123,7 @@ def test_times_of_different_machines_have_no_mean(tmp_path: Path, theirs: Paper)
         for c in chosen
     ]
     found = load(write(tmp_path / "results", runs))
-    values = tables.errors(found, theirs, "mnist_arms").values.set_index("arm")
+    values = build("mnist_arms_errors", found, theirs).values.set_index("arm")
     assert values.loc["plain", "time_per_epoch_sec_n"] == 5
     assert values.loc["plain", "time_per_epoch_sec"] > 0
     assert values.loc["wn", "time_per_epoch_sec_n"] == 0
@@ -124,7 +133,7 @@ def test_times_of_different_machines_have_no_mean(tmp_path: Path, theirs: Paper)
 def test_epochs_that_were_not_reached_are_no_numbers(tmp_path: Path, theirs: Paper) -> None:
     levels = {("plain", 0): 4.0, ("plain", 1): 4.0, ("wn", 0): 0.5, ("wn", 1): 2.0}
     found = records(tmp_path, "mnist_arms", levels)
-    table = tables.epochs(found, theirs, "mnist_arms")
+    table = build("epochs_mnist", found, theirs)
     assert row(table, "plain")["epochs to 5 %"] == "1.0 [1.0, 1.0]"
     assert row(table, "plain")["epochs to 3 %"] == "not in 20"
     assert row(table, "weight norm")["epochs to 1 %"] == "1 of 2 seeds, the first at 1"
@@ -136,8 +145,8 @@ def test_epochs_that_were_not_reached_are_no_numbers(tmp_path: Path, theirs: Pap
 
 def test_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
     found = records(tmp_path, FLOAT32, {("wn", 0): 0.5})
-    table = tables.epochs(found, theirs, FLOAT32, beside_paper=True)
-    assert table.rows[0][:3] == ("weight norm", "1.0", "36")
+    table = build("epochs_cifar_float32", found, theirs)
+    assert rows(table)[0][:3] == ("weight norm", "1.0", "36")
 
 
 def test_first_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
@@ -145,12 +154,10 @@ def test_first_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
         run({**config, "seed": seed}) for seed in (0, 1) for config in configs("cifar_first_epochs")
     ]
     made[1] = run(configs("cifar_first_epochs")[1], diverged=True)  # wn, seed 0
-    table = tables.first_epochs(
-        load(write(tmp_path / "results", made)), theirs, "cifar_first_epochs"
-    )
+    table = build("first_epochs", load(write(tmp_path / "results", made)), theirs)
     # the paper's curve of bn begins at 8 with 14.873, of wn at 12: at 11 it has its edge
-    assert [r[1] for r in table.rows if r[0] == "batch norm"] == ["8", "9", "10", "11", "12"]
-    assert [r[1] for r in table.rows if r[0] == "weight norm"] == ["12"]
+    assert [r[1] for r in rows(table) if r[0] == "batch norm"] == ["8", "9", "10", "11", "12"]
+    assert [r[1] for r in rows(table) if r[0] == "weight norm"] == ["12"]
     first = row(table, "batch norm", "8")
     assert (first["paper, counting from 1"], first["from 0"], first["n"]) == ("14.87", "–", "2")
     second = row(table, "batch norm", "9")
@@ -168,9 +175,8 @@ def test_first_epochs_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
 
 
 def test_learning_rates_count_what_diverged(complete_records: Records, theirs: Paper) -> None:
-    name = "mnist_lr_robustness"
-    table = tables.rates(complete_records, theirs, name, "test_error_percent")
-    assert [each[0] for each in table.rows][-3:] == ["1", "3", "10"]
+    table = build("learning_rates", complete_records, theirs)
+    assert [each[0] for each in rows(table)][-3:] == ["1", "3", "10"]
     assert row(table, "10")["plain"] == "5 of 5 diverged"
     assert row(table, "1")["weight norm"].endswith("; 1 of 5 diverged")
     assert "diverged" not in row(table, "0.003")["weight norm"]
@@ -183,15 +189,28 @@ def test_inits_are_paired_by_seed(tmp_path: Path, theirs: Paper) -> None:
     errors = {("data_dependent", 0): 2.0, ("data_dependent", 1): 5.0}
     errors |= {("none", 0): 1.5, ("none", 1): 4.5, ("none", 2): 70.0}
     found = records(tmp_path, "mnist_init_ablation", errors, key="init")
-    table = tables.inits(found, theirs, "mnist_init_ablation")
+    table = build("init_ablation", found, theirs)
     wn = row(table, "weight norm")
     assert wn["with − without"] == "0.50 [0.50, 0.50]"
     assert (wn["n with"], wn["n without"]) == ("2", "3")
 
 
 def test_optimisers_say_their_learning_rate(complete_records: Records, theirs: Paper) -> None:
-    table = tables.optimisers(complete_records, theirs, "mnist_optimizers")
-    assert len(table.rows) == 15
+    table = build("optimisers", complete_records, theirs)
+    assert len(rows(table)) == 15
     assert row(table, "averaged_momentum", "weight norm")["learning rate"] == "0.1"
     # plain at learning rate 0.3 and wn at 0.1 do not diverge; bn's 3 does not either
-    assert {each[5] for each in table.rows} == {"5"}
+    assert {each[5] for each in rows(table)} == {"5"}
+
+
+def test_runs_in_progress_are_in_no_table(tmp_path: Path, theirs: Paper) -> None:
+    runs = [run(c, so_far=31 if c["seed"] == 2 else 0) for c in configs(BF16)]
+    both = load(write(tmp_path / "both", runs))
+    alone = load(write(tmp_path / "alone", [r for r in runs if r.row["status"] == "done"]))
+    for name in ("table1", "epochs_cifar_bf16"):
+        one, other = (build(name, records, theirs) for records in (both, alone))
+        assert one.values.equals(other.values)
+        assert one.words.equals(other.words)
+    assert TABLES["table1"].lacks(both)[0].startswith(f"{BF16} has 10 of 15 runs")
+    going = load(write(tmp_path / "going", [run(c, so_far=31) for c in configs(BF16)]))
+    assert TABLES["table1"].used(going) == []

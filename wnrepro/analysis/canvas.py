@@ -1,33 +1,31 @@
-"""What the figures have in common: title, names of lines, logarithmic axes of errors."""
+"""What the figures share: title, means over seeds, names of lines, logarithmic axes."""
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from wnrepro import drawing
+from wnrepro.analysis.records import DIVERGED, Records
 from wnrepro.arms import ARMS
 from wnrepro.drawing import label_ends, panels
+from wnrepro.statistics import Interval, t_interval
 
-
-class End(NamedTuple):
-    """Where the line of an arm ends; x: None for the right edge of the axes."""
-
-    y: float
-    arm: str
-    x: float | None = None
-
-
-DIVERGED = "×: a seed diverged"
-DIVERGED_HEIGHT = 1.03
-"""In axes' heights: such crosses stand above the axes, where no error is."""
-
+TRAIN, TEST, HELD_OUT = "train_error_percent", "test_error_percent", "held_out_error_percent"
+YLABELS = {TRAIN: "training error (%)", TEST: "test error (%)", HELD_OUT: "held-out error (%)"}
+CROSSES = "×: a seed diverged"
 LINEAR_BELOW_PERCENT = 0.01
 """An error may be 0, which a logarithm does not show: below this the axis is linear."""
+
+Point = tuple[float, float]
+Spread = Callable[[Sequence[float]], Point]
+"""Values of several seeds → the ends of their interval as it is drawn."""
+
 _STEPS = (
     (1,),
     (1, 3),
@@ -47,13 +45,23 @@ _MINOR_DECADES = 2.5
 """An axis of fewer has a mark without a number at each of 1 to 9 in a decade."""
 _MARKED = 3
 """So many markers on a line, and one at its end."""
+_NEAR_EDGE = 0.93
+"""A line that ends beyond this share of the axes has its name at their edge."""
 _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
 
-def canvas(title: str, columns: int = 2, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """A row of panels under a title, which says what is shown and n; in two lines if it is long."""
+def canvas(
+    title: str, columns: int = 2, height: float = 3.2, mosaic: str = ""
+) -> tuple[Figure, list[Axes]]:
+    """A row of panels under a title, which says what is shown and n; in two lines if it is long.
+
+    mosaic: another arrangement, as of `Figure.subplot_mosaic`; its panels come by their letters.
+    """
     figure, axes = panels(columns, height)
+    if mosaic:
+        figure.clear()
+        axes = [each for _, each in sorted(figure.subplot_mosaic(mosaic).items())]
     if len(title) > _TITLE_CHARACTERS:
         title = "\n".join(title.rsplit("; ", 1))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
@@ -62,21 +70,69 @@ def canvas(title: str, columns: int = 2, height: float = 3.2) -> tuple[Figure, l
     return figure, axes
 
 
-def name_lines(axes: Axes, ends: Iterable[End]) -> None:
-    """Name the lines of arms at the height where they end or near it, each beside its marker.
+def drawn_as(shown: Callable[[Interval], Point]) -> Spread:
+    """The t interval, cut as `shown` says, for seaborn: its own default is the bootstrap."""
+    return lambda values: shown(t_interval(np.asarray(values)))
+
+
+def draw_mean(
+    axes: Axes, data: pd.DataFrame, x: str, y: str, arm: str, band: Spread | None, **style: object
+) -> Point:
+    """The arm's mean of `y` at each `x`, with a band where there are several seeds.
+
+    To be called while the axes are linear, else the mean is one of logarithms. Returns the last
+    point of the line.
+    """
+    seaborn.lineplot(
+        data,
+        x=x,
+        y=y,
+        errorbar=band,
+        err_kws={"alpha": 0.17, "linewidth": 0},
+        ax=axes,
+        **({"markevery": marks(arm, data[x].nunique()), "zorder": 3} | look(arm) | style),
+    )
+    return tuple(axes.lines[-1].get_xydata()[-1])
+
+
+def look(arm: str) -> dict[str, object]:
+    """Colour and marker of an arm's line."""
+    colour = ARMS[arm].colour
+    edge = {"markeredgecolor": colour, "markeredgewidth": 1}
+    return {"color": colour, "marker": ARMS[arm].marker, **edge}
+
+
+def draw_crosses_above(axes: Axes, place: float, arm: str, row: int = 0) -> None:
+    """Above the axes, where no error is: at `place` on the x axis a run of the arm diverged."""
+    axes.plot(
+        *(place, 1.03 + 0.035 * row, "x"),
+        color=ARMS[arm].colour,
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+    )
+
+
+def explain_crosses(axes: Axes, records: Records) -> None:
+    """Below the axes, for above them the crosses are."""
+    if (records.runs["status"] == DIVERGED).any():
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{CROSSES}".lstrip("\n"))
+
+
+def name_lines(axes: Axes, ends: Mapping[str, Point]) -> None:
+    """Name the lines of arms where they end; at the right edge each beside its marker.
 
     To be called when the axes have their limits and scales.
     """
     low, high = axes.get_ylim()
-    edge = axes.get_xlim()[1]
-    known = [(ARMS[end.arm], edge if end.x is None else end.x, end.y) for end in ends]
-    label_ends(
-        axes,
-        [
-            drawing.End(x, min(max(y, low), high), arm.short, arm.colour, arm.marker)
-            for arm, x, y in known
-        ],
-    )
+    left, right = axes.get_xlim()
+    found = []
+    for arm, (x, y) in ends.items():
+        share = axes.transLimits.transform(axes.transScale.transform((x, high)))[0]
+        near = share > _NEAR_EDGE
+        look = ARMS[arm]
+        place = (right if near else max(x, left), min(max(y, low), high))
+        found.append(drawing.End(*place, look.short, look.colour, look.marker if near else ""))
+    label_ends(axes, found)
 
 
 def marks(arm: str, count: int) -> list[int]:
@@ -91,17 +147,18 @@ def marks(arm: str, count: int) -> list[int]:
 
 
 def whole_numbers(axes: Axes, most: int = 6) -> None:
-    """An axis from 0 with at most so many intervals between ticks."""
+    """An axis of epochs, from 0, with at most so many intervals between ticks."""
+    axes.set_xlabel("epoch")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True))
 
 
-def log_errors(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
-    """A logarithmic axis in percent that shows all finite `values`, with a margin.
+def log_errors(axes: Axes) -> None:
+    """A logarithmic axis in percent that shows all points of lines that are finite, with a margin.
 
     Down to 0 where a value is below `LINEAR_BELOW_PERCENT`; linear there.
     """
-    low, high = _range(values)
+    low, high = _range(axes)
     low, high = (low / 1.12 if low > LINEAR_BELOW_PERCENT else 0.0), min(high * 1.12, 100.0)
     high = max(high, 2 * LINEAR_BELOW_PERCENT)
     axes.set_yscale("symlog", linthresh=LINEAR_BELOW_PERCENT, linscale=0.4)
@@ -109,9 +166,9 @@ def log_errors(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
     _set_ticks(axes, low, high, ([0.0] if low == 0 else []) + ticks(start, high), start)
 
 
-def log_norms(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
-    """A logarithmic axis that shows all finite `values`, which are positive, with a margin."""
-    low, high = _range(values)
+def log_norms(axes: Axes) -> None:
+    """A logarithmic axis that shows all points of lines, which are positive, with a margin."""
+    low, high = _range(axes)
     low, high = low / 1.12, high * 1.12
     axes.set_yscale("log")
     _set_ticks(axes, low, high, ticks(low, high), low)
@@ -123,6 +180,7 @@ def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
     low, high = known[0] / 2, known[-1] * 2
     axes.set_xscale("log")
     axes.set_xlim(low, high)
+    axes.set_xlabel("learning rate")
     decades = [d for d in range(-12, 7) if low <= 10.0**d <= high]
     shown = [10.0**d for d in decades[:: -(-len(decades) // most)]] if len(decades) > 1 else known
     axes.xaxis.set_major_locator(FixedLocator(shown))
@@ -150,9 +208,10 @@ def ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def _range(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    finite = np.asarray(values, dtype=float)
-    finite = finite[np.isfinite(finite)]
+def _range(axes: Axes) -> Point:
+    lines = [line.get_ydata() for line in axes.lines if line.get_transform() is axes.transData]
+    values = np.concatenate([[], *lines]).astype(float)
+    finite = values[np.isfinite(values)]
     return (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 100.0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.analysis.records import Records
+from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records, finished
 from wnrepro.arms import ARMS
 
 
@@ -17,12 +17,13 @@ def arms_in(runs: pd.DataFrame) -> list[str]:
 
 
 def seeds(runs: pd.DataFrame) -> str:
-    """ "n = 5 seeds", or "n = 3 to 5 seeds", where settings differ in how many they have.
+    """ "n = 5 seeds", or "n = 3 to 5 seeds" where settings differ in how many they have.
 
-    Of runs to the end: one that diverged is in no mean.
+    A run that diverged is in no mean and does not count; nor does one in progress where others of
+    its setting have finished.
     """
     counts = _counts(runs)
-    return f"n = {_range(counts)} seed{'' if counts.max() == 1 else 's'}"
+    return f"n = {_range(counts)} seed{_s(counts.max())}"
 
 
 def seeds_by_arm(runs: pd.DataFrame) -> str:
@@ -34,16 +35,18 @@ def seeds_by_arm(runs: pd.DataFrame) -> str:
 
 
 def heading(name: str, records: Records) -> str:
-    """The line above a figure: experiment, interval, n, and whether runs diverged."""
+    """The line above a figure: experiment, interval, n, and how many runs diverged or go on."""
     n = seeds(records.runs)
-    shown = "no interval" if n == "n = 1 seed" else "mean and 95 % t interval"
-    lost = len(records.diverged)
-    divergence = f", {lost} run{'' if lost == 1 else 's'} diverged" if lost else ""
-    return f"{EVIDENCE[name].title}; {shown}, {n}{divergence}"
+    said = [f"{EVIDENCE[name].title}; {'no' if n == 'n = 1 seed' else 'mean and 95 % t'} interval"]
+    said.append(n)
+    for status, words in ((DIVERGED, "diverged"), (UNFINISHED, "in progress")):
+        if count := int((records.runs["status"] == status).sum()):
+            said.append(f"{count} run{_s(count)} {words}")
+    return ", ".join(said)
 
 
 def completeness(name: str, records: Records) -> str:
-    """How many of the planned runs are there, where some are missing; else nothing."""
+    """How many of the planned runs have finished, if not all; else nothing."""
     evidence = EVIDENCE[name]
     have = evidence.have(records.runs)
     if have >= evidence.planned:
@@ -51,27 +54,37 @@ def completeness(name: str, records: Records) -> str:
     return f"So far {have} of {evidence.planned} planned runs; the others: {evidence.command}."
 
 
+def progress(runs: pd.DataFrame) -> str:
+    """How far the runs in progress have come, by arm; nothing if there are none."""
+    said = []
+    for arm in arms_in(runs):
+        own = runs[(runs["arm"] == arm) & (runs["status"] == UNFINISHED)]
+        if len(own):
+            done = " and ".join(str(epochs) for epochs in sorted(own["epochs_done"])[::-1])
+            of = f"{done} of {own['epochs'].max()} epochs"
+            said.append(f"{arm}: {of}, {len(own)} seed{_s(len(own))} in progress")
+    return f"{'; '.join(said)}." if said else ""
+
+
 def divergence(runs: pd.DataFrame) -> str:
     """Which runs diverged: named up to six, counted by arm beyond."""
-    lost = runs[runs["status"] == "diverged"]
+    lost = runs[runs["status"] == DIVERGED]
     if lost.empty:
         return "No run diverged."
-    no_mean = "No mean includes them."
     if len(lost) > 6:
         counts = Counter(lost["arm"])
         by_arm = ", ".join(f"{counts[arm]} of {arm}" for arm in arms_in(lost))
-        return f"{len(lost)} of {len(runs)} runs diverged ({by_arm}). {no_mean}"
+        return f"{len(lost)} of {len(runs)} runs diverged ({by_arm}). No mean includes them."
+    columns = ("arm", "seed", "learning_rate", "epochs_done")
     named = "; ".join(
         f"{arm} seed {seed}, learning rate {rate:g}, in epoch {epoch}"
-        for arm, seed, rate, epoch in zip(
-            lost["arm"], lost["seed"], lost["learning_rate"], lost["epochs_done"], strict=True
-        )
+        for arm, seed, rate, epoch in lost[list(columns)].itertuples(index=False)
     )
-    return f"Diverged ({len(lost)} of {len(runs)} runs): {named}. {no_mean}"
+    return f"Diverged ({len(lost)} of {len(runs)} runs): {named}. No mean includes them."
 
 
 def provenance(runs: pd.DataFrame) -> str:
-    """Hardware, version, commits, and whether any run was not from a clean commit."""
+    """Hardware, version, commits, and how many runs were not made from a clean commit."""
     hardware = _several(runs["gpu"].fillna(runs["cpu"]))
     threads = _several(f"{t:g}" for t in runs["threads"][runs["gpu"].isna()].dropna())
     if threads:
@@ -79,10 +92,9 @@ def provenance(runs: pd.DataFrame) -> str:
     commits = _several(
         part[:7] for commit in runs["commit"].dropna() for part in commit.split(" + ")
     )
-    dirty = int(runs["dirty"].sum())
     said = f"{hardware or 'hardware not recorded'}; torch {_several(runs['torch'])}; "
     said += f"commit {commits or 'not recorded'}."
-    if dirty:
+    if dirty := int(runs["dirty"].sum()):
         said += f" {dirty} of {len(runs)} runs were not made from a clean commit."
     return said
 
@@ -94,20 +106,21 @@ def caption(name: str, records: Records, timed: bool = False) -> str:
     """
     runs = (records.timed_alike() if timed else records).runs
     n = seeds_by_arm(runs)
-    said = [f"{EVIDENCE[name].title}: {n}."]
+    said = [f"{EVIDENCE[name].title}: {n}.", progress(runs)]
     if n == "n = 1 seed":
         said.append("One run each: no mean, no interval.")
     if out := len(records.runs) - len(runs):
-        said.append(f"{out} of {len(records.runs)} runs are left out, from other hardware, torch ")
-        said[-1] += "or commit: their times do not compare."
+        left_out = f"{out} of {len(records.runs)} runs are left out, from other hardware, torch "
+        said.append(f"{left_out}or commit: their times do not compare.")
     said += [divergence(runs), completeness(name, records), provenance(runs)]
     return " ".join(part for part in said if part)
 
 
 def _counts(runs: pd.DataFrame) -> pd.Series:
-    """Runs to the end, by arm and setting; 0 where all diverged."""
-    done = runs["status"] == "done"
-    return done.groupby([runs["arm"], runs["setting"]]).sum()
+    """Runs in a mean, by arm and setting; 0 where all diverged."""
+    by = [runs["arm"], runs["setting"]]
+    waiting = (~runs["setting"].isin(finished(runs)["setting"])).groupby(by).sum()
+    return (runs["status"] == DONE).groupby(by).sum() + waiting
 
 
 def _range(counts: pd.Series) -> str:
@@ -117,3 +130,7 @@ def _range(counts: pd.Series) -> str:
 
 def _several(values: Iterable[object]) -> str:
     return " and ".join(sorted({str(value) for value in values if pd.notna(value)}))
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

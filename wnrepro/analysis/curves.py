@@ -1,17 +1,20 @@
-"""The picture of one run: its errors and the norms of its weight vectors, epoch by epoch."""
+"""The picture of one run: its errors and the norms of its weight vectors, epoch by epoch.
 
-import math
+matplotlib alone: importing pandas and seaborn would take longer than a small run trains.
+"""
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from wnrepro import drawing
-from wnrepro.arms import ARMS, Arm
+from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.drawing import INK
 from wnrepro.errors import RunError
@@ -57,82 +60,59 @@ def draw_curves(run_directory: Path | str) -> Path:
 def _figure(rows: Sequence[Row], config: Mapping[str, Any]) -> Figure:
     figure, (errors, norms) = drawing.panels(2, _HEIGHT_INCHES)
     figure.suptitle(_title(config), x=0.01, ha="left", fontsize=10)
-    _draw_errors(errors, rows, ARMS.get(_name(config, "norm")))
+    _draw_errors(errors, rows, _name(config, "norm"))
     _draw_norms(norms, rows)
+    first, last = rows[0]["epoch"], rows[-1]["epoch"]
+    margin = 0.5 if first == last else 0.03 * (last - first)
     for axes in (errors, norms):
-        _finish_epochs(axes, rows)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        axes.set_xlim(first - margin, last + margin)
     return figure
 
 
-def _draw_errors(axes: Axes, rows: Sequence[Row], arm: Arm | None) -> None:
-    colour = arm.colour if arm else rcParams[INK]
+def _draw_errors(axes: Axes, rows: Sequence[Row], arm: str) -> None:
+    colour = ARMS[arm].colour if arm in ARMS else rcParams[INK]
     ends = []
-    highest = 0.0
     for column, label, dashes in _ERRORS:
-        epochs, values = _finite(rows, column)
-        if values:
-            # Told apart without colour too: dashes and hollow markers for the training set.
-            face = colour if dashes == "-" else "white"
-            marker = _marker(epochs, arm)
-            axes.plot(epochs, values, dashes, color=colour, marker=marker, markerfacecolor=face)
-            highest = max(highest, *values)
-            ends.append((label, rows[-1].get(column), values[-1]))
+        # Told apart without colour too: dashes and hollow markers for the training set.
+        face = colour if dashes == "-" else "white"
+        marker = ARMS[arm].marker if arm in ARMS else "o"
+        if line := _draw(axes, rows, column, marker, linestyle=dashes, color=colour, mfc=face):
+            final = _values(rows[-1:], column)[0]
+            said = f"{label}\n{final:.2f} %" if np.isfinite(final) else label
+            ends.append((float(line.get_ydata()[-1]), said))
+    highest = axes.dataLim.y1 if ends else 0
     axes.set_ylabel("error (%)")
     axes.set_ylim(0, 1.06 * highest if highest > 0 else 1)
     if not ends:
         _say(axes, "no error was recorded")
-    _label_ends(axes, ends, colour)
-    if (diverged := _diverged(rows)) is not None:
-        axes.axvline(diverged, color=rcParams[INK], linestyle=":", linewidth=1.2)
-        axes.set_title(f"diverged in epoch {diverged}", fontsize=10, loc="left")
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, float | None, float]], colour: str) -> None:
-    """Name each line at its end, with the last epoch's value, and keep the names apart."""
-    bottom, top = axes.get_ylim()
-    ordered = sorted(ends, key=lambda end: end[2])
-    heights = [(value - bottom) / (top - bottom) for _, _, value in ordered]
-    heights = drawing.spread(heights, 0.19, 0.1, 1.0)
-    for (label, final, _), height in zip(ordered, heights, strict=True):
-        known = final is not None and math.isfinite(final)
-        axes.annotate(
-            f"{label}\n{final:.2f} %" if known else label,
-            xy=(1, height),
-            xycoords="axes fraction",
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            linespacing=0.95,
-            fontsize=10,
-            color=colour,
-        )
+    ends.sort()
+    heights = [value / axes.get_ylim()[1] for value, _ in ends]
+    for (_, said), height in zip(ends, drawing.spread(heights, 0.19, 0.1, 1.0), strict=True):
+        options = {"xycoords": "axes fraction", "xytext": (4, 0), "linespacing": 0.95}
+        drawing.label(axes, 1, height, said, colour, **options)
+    if (epoch := next(filter(None, map(_diverged, rows)), None)) is not None:
+        axes.axvline(epoch, color=rcParams[INK], linestyle=":", linewidth=1.2)
+        axes.set_title(f"diverged in epoch {epoch}", fontsize=10, loc="left")
 
 
 def _draw_norms(axes: Axes, rows: Sequence[Row]) -> None:
-    columns = [column for column in rows[0] if column.startswith(_NORM)]
-    drawn = [(column, *_finite(rows, column)) for column in columns]
-    drawn = [(column, epochs, values) for column, epochs, values in drawn if values]
+    layers = [column for column in rows[0] if column.startswith(_NORM)]
+    layers = [column for column in layers if np.isfinite(_values(rows, column)).any()]
     axes.set_ylabel("mean ‖v‖ per layer")
-    if not drawn:
+    if not layers:
         _say(axes, "no norm was recorded")
         return
-    named = _evenly(len(drawn), _LEGEND_MAX)
+    named = set(np.linspace(0, len(layers) - 1, min(len(layers), _LEGEND_MAX)).round())
     # Dark to light with depth; its lightest end would not show on white.
-    colours = colormaps["viridis"]([0.87 * i / max(len(drawn) - 1, 1) for i in range(len(drawn))])
-    for index, (column, epochs, values) in enumerate(drawn):
-        axes.plot(
-            epochs,
-            values,
-            color=tuple(colours[index]),
-            marker=_marker(epochs, None),
-            label=column.removeprefix(_NORM) if index in named else None,
-        )
-    positive = [value for _, _, values in drawn for value in values if value > 0]
-    if positive and max(positive) > 10 * min(positive):
+    colours = colormaps["viridis"](np.linspace(0, 0.87, len(layers)))
+    for index, (column, colour) in enumerate(zip(layers, colours, strict=True)):
+        label = column.removeprefix(_NORM) if index in named else None
+        _draw(axes, rows, column, "o", color=tuple(colour), label=label)
+    if axes.dataLim.y1 > 10 * axes.dataLim.minposy:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        drawing.plain_numbers(axes.yaxis)
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
@@ -143,12 +123,27 @@ def _draw_norms(axes: Axes, rows: Sequence[Row]) -> None:
     )
 
 
-def _finish_epochs(axes: Axes, rows: Sequence[Row]) -> None:
-    first, last = _epoch(rows[0]), _epoch(rows[-1])
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
-    margin = 0.5 if first == last else 0.03 * (last - first)
-    axes.set_xlim(first - margin, last + margin)
+def _draw(axes: Axes, rows: Sequence[Row], column: str, marker: str, **style: object):
+    """The line of a column's numbers; None if it has none."""
+    values = _values(rows, column)
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    epochs = _values(rows, "epoch")[known]
+    marker = marker if len(epochs) <= _MARKED else ""
+    (line,) = axes.plot(epochs, values[known], marker=marker, **style)
+    return line
+
+
+def _diverged(row: Row) -> float | None:
+    """Its epoch, if the training loss or error is there and no number."""
+    found = [row.get(column) for column in ("train_loss", "train_error_percent")]
+    return None if all(value is None or np.isfinite(value) for value in found) else row["epoch"]
+
+
+def _values(rows: Sequence[Row], column: str) -> np.ndarray:
+    """NaN where there is no number."""
+    return np.array([row.get(column) for row in rows], dtype=float)
 
 
 def _title(config: Mapping[str, Any]) -> str:
@@ -165,42 +160,6 @@ def _title(config: Mapping[str, Any]) -> str:
 def _name(config: Mapping[str, Any], group: str) -> str:
     chosen = config.get(group, "")
     return str(chosen.get("name", "")) if isinstance(chosen, Mapping) else str(chosen)
-
-
-def _finite(rows: Sequence[Row], column: str) -> tuple[list[int], list[float]]:
-    points = [(_epoch(row), row.get(column)) for row in rows]
-    kept = [(epoch, value) for epoch, value in points if value is not None]
-    kept = [(epoch, value) for epoch, value in kept if math.isfinite(value)]
-    return [epoch for epoch, _ in kept], [value for _, value in kept]
-
-
-def _diverged(rows: Sequence[Row]) -> int | None:
-    """The first epoch with a training loss or error that is no number."""
-    for row in rows:
-        for column in ("train_loss", "train_error_percent"):
-            value = row.get(column)
-            if value is not None and not math.isfinite(value):
-                return _epoch(row)
-    return None
-
-
-def _epoch(row: Row) -> int:
-    epoch = row["epoch"]
-    if not isinstance(epoch, int):
-        raise RunError(f"a row of {METRICS_FILE} has the epoch {epoch!r}")
-    return epoch
-
-
-def _marker(epochs: Sequence[int], arm: Arm | None) -> str:
-    if len(epochs) > _MARKED:
-        return ""
-    return arm.marker if arm else "o"
-
-
-def _evenly(count: int, most: int) -> set[int]:
-    if count <= most:
-        return set(range(count))
-    return {round(i * (count - 1) / (most - 1)) for i in range(most)}
 
 
 def _say(axes: Axes, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from wnrepro.analysis.records import Records, setting_identity
+from wnrepro.analysis.records import Records, finished, setting_identity
 from wnrepro.arms import ARMS, PAPER_ARMS
 
 Setting = Mapping[str, Any]
@@ -29,84 +29,83 @@ OPTIMISER_RATES = {
     "adam": {"plain": 0.003, "wn": 0.001, "bn": 0.001},
     "adamax": {"plain": 0.003, "wn": 0.003, "bn": 0.003},
 }
-"""How they were chosen is said in conf/sweep/mnist_optimizers.yaml."""
-_OPTIMISER_KEYS: dict[str, Setting] = {
+"""conf/sweep/mnist_optimizers.yaml says how they were chosen."""
+_ADAM = {"optim.beta1": 0.9, "optim.beta1_late": 0.5, "optim.beta2": 0.999, "optim.eps": 1e-8}
+_OPTIMISERS: dict[str, Setting] = {
     "momentum": {"optim.gamma": 0.9},
     "averaged_momentum": {"optim.gamma": 0.9},
     "adadelta": {"optim.gamma": 0.9, "optim.eps": 1e-8},
-    "adam": {"optim.beta1": 0.9, "optim.beta1_late": 0.5, "optim.beta2": 0.999, "optim.eps": 1e-8},
-    "adamax": {
-        "optim.beta1": 0.9,
-        "optim.beta1_late": 0.9,
-        "optim.beta2": 0.999,
-        "optim.eps": 1e-6,
-    },
+    "adam": _ADAM,
+    "adamax": {**_ADAM, "optim.beta1_late": 0.9, "optim.eps": 1e-6},
 }
-_WHOLE = {"data.held_out": 0, "data.train_size": None, "data.evaluation_size": None}
-_PROTOCOL = {"init.batch_size": 500, "schedule.name": "half_time", "precision": "float32"}
+_EVERYWHERE = {
+    "data.held_out": 0,
+    "data.train_size": None,
+    "data.evaluation_size": None,
+    "init.batch_size": 500,
+    "schedule.name": "half_time",
+    "precision": "float32",
+    "optim.lr": 0.003,
+    "batch_size": 100,
+}
+_MLP = {
+    "data.whiten": False,
+    "model.name": "mlp",
+    "model.width": 256,
+    "model.depth": 2,
+    "model.noise_std": 0.0,
+    "model.dropout": 0.0,
+    "epochs": 20,
+}
+_CIFAR = {
+    "data.name": "cifar10",
+    "data.whiten": True,
+    "model.name": "convpool_cnn_c",
+    "model.width": 96,
+    "model.depth": None,
+    "model.noise_std": 0.15,
+    "model.dropout": 0.5,
+    "epochs": 200,
+}
 
 
-def _setting(arm: str, changes: Setting, optimiser: str = "adam") -> Setting:
-    """An arm with its own init; `changes` come last."""
+def _setting(base: Setting, arm: str, optimiser: str = "adam", **changes: Any) -> Setting:
+    """An arm with its own init; `changes` come last. optim__lr → optim.lr, as keywords need."""
     init = "data_dependent" if ARMS[arm].takes_init else "none"
     named = {"norm.name": arm, "init.name": init, "optim.name": optimiser}
-    return {**_WHOLE, **_PROTOCOL, **named, **_OPTIMISER_KEYS[optimiser], **changes}
+    changed = {key.replace("__", "."): value for key, value in changes.items()}
+    return {**_EVERYWHERE, **base, **named, **_OPTIMISERS[optimiser], **changed}
 
 
 def _mlp(data: str, arm: str, optimiser: str = "adam", **changes: Any) -> Setting:
-    base = {
-        "data.name": data,
-        "data.whiten": False,
-        "model.name": "mlp",
-        "model.width": 256,
-        "model.depth": 2,
-        "model.noise_std": 0.0,
-        "model.dropout": 0.0,
-        "optim.lr": 0.003,
-        "epochs": 20,
-        "batch_size": 100,
-    }
-    return _setting(arm, base | _dotted(changes), optimiser)
+    return _setting({**_MLP, "data.name": data}, arm, optimiser, **changes)
 
 
 def _cifar(arm: str, **changes: Any) -> Setting:
     """The paper's protocol; learning rates as in its figure 1."""
     rate = 0.0003 if arm in ("plain", "plain_frozen_scale") else 0.003
-    base = {
-        "data.name": "cifar10",
-        "data.whiten": True,
-        "model.name": "convpool_cnn_c",
-        "model.width": 96,
-        "model.depth": None,
-        "model.noise_std": 0.15,
-        "model.dropout": 0.5,
-        "optim.lr": rate,
-        "epochs": 200,
-        "batch_size": 100,
-    }
-    return _setting(arm, base | _dotted(changes))
-
-
-def _dotted(changes: Mapping[str, Any]) -> Setting:
-    """optim__lr → optim.lr: a keyword has no dots."""
-    return {key.replace("__", "."): value for key, value in changes.items()}
+    return _setting({**_CIFAR, "optim.lr": rate}, arm, **changes)
 
 
 @dataclass(frozen=True)
 class Evidence:
     """One experiment.
 
-    title: what captions call it. settings: the configs whose runs belong to it. seeds: of the
-    sweep file. more_seeds: whether further ones count; not where some settings of a grid would
-    then have more seeds than their neighbours. overrides: of the sweep that trains the settings.
+    title: what captions call it. settings: the configs whose runs belong to it. seeds: so many are
+    in the sweep file, from 0. overrides: of the sweep that trains the settings. more_seeds: whether
+    further ones count; not where single settings of a grid would then have more than others.
     """
 
     name: str
     title: str
     settings: tuple[Setting, ...]
-    seeds: tuple[int, ...]
-    more_seeds: bool
+    n_seeds: int
     overrides: tuple[str, ...]
+    more_seeds: bool = True
+
+    @property
+    def seeds(self) -> range:
+        return range(self.n_seeds)
 
     @property
     def command(self) -> str:
@@ -115,14 +114,16 @@ class Evidence:
 
     def admits(self, config: Mapping[str, Any]) -> bool:
         """Whether a run with this (nested) config belongs to it."""
-        return self._counts(setting_identity(config), config["seed"])
+        return self.counts(setting_identity(config), config["seed"])
 
-    def _counts(self, setting: str, seed: int) -> bool:
+    def counts(self, setting: str, seed: int) -> bool:
+        """The same, by the identity of the setting."""
         return setting in self._keys and (self.more_seeds or seed in self.seeds)
 
-    def have(self, runs: pd.DataFrame) -> int:
-        """How many of the planned runs are among `runs`; further seeds do not count."""
-        planned = runs["setting"].isin(self._keys) & runs["seed"].isin(self.seeds)
+    def have(self, runs: pd.DataFrame, unfinished: bool = False) -> int:
+        """How many planned runs are among `runs`; those in progress count only if `unfinished`."""
+        known = runs if unfinished else finished(runs)
+        planned = known["setting"].isin(self._keys) & known["seed"].isin(self.seeds)
         return int(planned.sum())
 
     @property
@@ -136,32 +137,24 @@ class Evidence:
 
 
 def _evidence(
-    name: str,
-    title: str,
-    settings: list[Setting],
-    n_seeds: int,
-    *,
-    more_seeds: bool = True,
-    overrides: tuple[str, ...] = (),
+    name: str, title: str, settings: list[Setting], n_seeds: int, *overrides: str, **options: Any
 ) -> Evidence:
     """overrides: where there is no sweep file of that name."""
-    overrides = overrides or (f"+sweep={name}",)
-    return Evidence(name, title, tuple(settings), tuple(range(n_seeds)), more_seeds, overrides)
-
-
-def _precisions(
-    name: str, title: str, settings: list[Setting], n_seeds: int, overrides: tuple[str, ...]
-) -> tuple[Evidence, Evidence]:
-    """In bf16 and in float32: another arithmetic is another experiment, never pooled."""
-    narrow = [{**setting, "precision": "bf16"} for setting in settings]
-    in_bf16 = (*overrides, "precision=bf16")
-    return (
-        _evidence(f"{name}_bf16", f"{title}, bf16", narrow, n_seeds, overrides=in_bf16),
-        _evidence(name, f"{title}, float32", settings, n_seeds, overrides=overrides),
+    return Evidence(
+        name, title, tuple(settings), n_seeds, overrides or (f"+sweep={name}",), **options
     )
 
 
-_INITS = ("data_dependent", "none")
+def _precisions(
+    name: str, title: str, settings: list[Setting], n_seeds: int, *overrides: str
+) -> tuple[Evidence, Evidence]:
+    """In bf16 and in float32: another arithmetic is another experiment, never pooled."""
+    narrow = [{**setting, "precision": "bf16"} for setting in settings]
+    return (
+        _evidence(f"{name}_bf16", f"{title}, bf16", narrow, n_seeds, *overrides, "precision=bf16"),
+        _evidence(name, f"{title}, float32", settings, n_seeds, *overrides),
+    )
+
 
 EVIDENCE: dict[str, Evidence] = {
     each.name: each
@@ -171,14 +164,14 @@ EVIDENCE: dict[str, Evidence] = {
             "CIFAR-10, the paper's protocol",
             [_cifar(arm) for arm in PAPER_ARMS],
             3,
-            ("+sweep=cifar_table1",),
+            "+sweep=cifar_table1",
         ),
         *_precisions(
             "cifar_frozen_scale",
             "CIFAR-10, the released code's plain network",
             [_cifar("plain_frozen_scale")],
             3,
-            ("+exp=cifar_plain", "norm=plain_frozen_scale", "seed=0,1,2"),
+            *("+exp=cifar_plain", "norm=plain_frozen_scale", "seed=0,1,2"),
         ),
         *_precisions(
             "cifar_lr_selection",
@@ -189,7 +182,7 @@ EVIDENCE: dict[str, Evidence] = {
                 for rate in CIFAR_RATES
             ],
             1,
-            ("+sweep=cifar_lr_selection",),
+            "+sweep=cifar_lr_selection",
         ),
         _evidence(
             "cifar_first_epochs",
@@ -210,13 +203,10 @@ EVIDENCE: dict[str, Evidence] = {
             "not table 1",
             [_cifar(arm, model__width=24, epochs=10, optim__lr=0.003) for arm in PAPER_ARMS],
             5,
-            overrides=("+sweep=cifar_small", "optim.lr=0.003"),
+            *("+sweep=cifar_small", "optim.lr=0.003"),
         ),
         _evidence(
-            "mnist_arms",
-            "MNIST, MLP 2 × 256",
-            [_mlp("mnist", arm) for arm in PAPER_ARMS],
-            5,
+            "mnist_arms", "MNIST, MLP 2 × 256", [_mlp("mnist", arm) for arm in PAPER_ARMS], 5
         ),
         _evidence(
             "fashion_mnist_arms",
@@ -237,7 +227,7 @@ EVIDENCE: dict[str, Evidence] = {
                 _mlp("mnist", arm, init__name=init)
                 for arm in ARMS
                 if ARMS[arm].takes_init
-                for init in _INITS
+                for init in ("data_dependent", "none")
             ],
             5,
         ),
@@ -263,12 +253,15 @@ EVIDENCE: dict[str, Evidence] = {
 }
 
 
-def select(records: Records, name: str) -> Records:
-    """The runs that belong to the evidence `name`. Raises KeyError for a name not in EVIDENCE."""
-    counts = EVIDENCE[name]._counts
-    runs = records.runs
+def select(records: Records, name: str, unfinished: bool = False) -> Records:
+    """The runs that belong to the evidence `name`; those in progress only if `unfinished`.
+
+    Raises:
+        KeyError: the name is not in EVIDENCE.
+    """
+    runs = records.runs if unfinished else finished(records.runs)
     pairs = zip(runs["setting"], runs["seed"], strict=True)
-    return records.of(runs.index[[counts(setting, seed) for setting, seed in pairs]])
+    return records.of(runs.index[[EVIDENCE[name].counts(*each) for each in pairs]])
 
 
 def nested(setting: Setting) -> dict[str, Any]:

@@ -1,125 +1,133 @@
 """results/index.html: claims, tables, figures and runs on one page that needs no other file."""
 
+import base64
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+import pandas as pd
 
-from wnrepro.analysis import claims
-from wnrepro.analysis import claims_mechanisms as mechanisms
-from wnrepro.analysis.claims_row import FINDING, MECHANISM, NEAREST, VERDICT, Row
-from wnrepro.analysis.page_pictures import Picture, picture
-from wnrepro.analysis.page_runs import run_table
-from wnrepro.analysis.publication import FIGURES_FOLDER, TABLES_FOLDER
+from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.claims.judgement import MECHANISM, VERDICT, Row, commit, hardware
+from wnrepro.analysis.claims.rendering import environment, verdicts
+from wnrepro.analysis.exhibit import MISSING, Cells
+from wnrepro.analysis.exhibits import FIGURES, TABLES
 from wnrepro.analysis.records import Records
-from wnrepro.analysis.registry import FIGURES, TABLES
+from wnrepro.mechanisms.verdicts import read
 from wnrepro.replacement import replace_file
 
 PAGE = Path("index.html")
-OUTCOMES = ("reproduced", "not reproduced", "inconclusive")
-
-_TEMPLATE = Path(__file__).with_name("page_template")
-_CELL = re.compile(r"(?<!\\)\|")
-_CODE = re.compile(r"`([^`]+)`")
+_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+_BEYOND_THOUSANDTHS = re.compile(r"(\d\.\d{3})\d+")
+_COLUMNS = {
+    "data": "data",
+    "arm": "arm",
+    "init": "init",
+    "network": "model",
+    "epochs": "epochs:g",
+    "optimiser": "optimizer",
+    "learning rate": "learning_rate:g",
+    "precision": "precision",
+    "seed": "seed:g",
+    "status": "status",
+    "training error, %": "train_error_percent:.2f",
+    "test error, %": "test_error_percent:.2f",
+    "held-out error, %": "held_out_error_percent:.2f",
+    "time per epoch, s": "time_per_epoch_sec:.3g",
+    "hardware": "cpu",
+    "commit": "commit",
+    "run": "identity",
+}
+"""Headings of the table of runs → columns of `Records.runs`; numbers with their format."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A claim with what stands beneath it: nearest evidence, or the findings of an experiment."""
-
-    row: Row
-    beneath: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Words:
-    """A table of tables/*.md as it was written there."""
+class Picture:
+    """light, dark: data URIs; without a dark one the light picture stands on a light ground."""
 
     name: str
     title: str
-    heads: list[str]
-    rows: list[list[str]]
     caption: str
+    light: str
+    dark: str | None
 
 
-def write(results: Path, records: Records) -> Path:
-    """Write the page from what lies in the folder `results`; returns its path.
+def write(
+    results: Path, records: Records, rows: Sequence[Row], tables: Mapping[str, Cells]
+) -> None:
+    """Write the page from the claims, the tables and the pictures in the folder `results`.
 
-    Reads tables/claims.csv, tables/*.md, figures/ and mechanisms/; of the registry's figures and
-    tables those that are there are shown and the others named. Equal files, equal bytes.
+    Figures that are not there are left out. Equal files give equal bytes.
 
     Raises:
         RunError: the mechanism experiments' verdicts cannot be read, or the page not be written.
     """
-    rows = claims.read(results)
-    verdicts = _judged(rows, VERDICT, NEAREST)
-    arguments = _judged(rows, MECHANISM, FINDING)
     text = (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
-            verdicts=verdicts,
-            arguments=arguments,
-            counts=_counts(verdicts),
-            untested=sum(each.row.n == "0" for each in verdicts),
-            argument_counts=_counts(arguments),
-            no_verdicts=mechanisms.NO_VERDICTS,
-            outcomes=OUTCOMES,
-            missing=_missing(results, records, rows),
-            tables=list(_tables(results)),
+            verdicts(rows),
+            missing=_missing(records, rows),
+            tables=[
+                (TABLES[name], TABLES[name].caption(records), cells.words)
+                for name, cells in tables.items()
+            ],
             figures=list(_figures(results, records)),
             mechanism_figures=list(_mechanism_figures(results)),
             runs=run_table(records),
+            numeric=[head for head, column in _COLUMNS.items() if ":" in column],
+            zip=zip,
+            data=sorted(set(records.runs["data"])),
+            arms=arms_in(records.runs),
         )
     )
-    path = results / PAGE
-    replace_file(path, text)
-    return path
+    replace_file(results / PAGE, text)
 
 
-def inline(text: str) -> Markup:
-    """Text with `code` marked up; everything else in it is text."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
-
-
-def commands(settle: str) -> Markup:
-    """Commands, joined by “or”, as code; a sentence as it is."""
-    if not settle.startswith("python "):
-        return escape(settle)
-    return Markup(" or ").join(Markup("<code>{}</code>").format(c) for c in settle.split(" or "))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+def run_table(records: Records) -> pd.DataFrame:
+    """All runs in the order of runs.csv, as they are shown."""
+    runs = records.runs.reset_index()
+    made = runs.to_dict("records")
+    shown = runs.assign(
+        model=[" ".join([run["model"], _sizes(run)]) for run in made],
+        cpu=[hardware(run) for run in made],
+        commit=[commit(run) for run in made],
     )
-    environment.filters |= {"inline": inline, "commands": commands}
-    return environment
+    table = pd.DataFrame()
+    for head, column in _COLUMNS.items():
+        name, _, form = column.partition(":")
+        cells = [MISSING if pd.isna(value) else f"{value:{form}}" for value in shown[name]]
+        if head != "held-out error, %" or set(cells) != {MISSING}:
+            table[head] = cells
+    return table
 
 
-def _judged(rows: Sequence[Row], role: str, beneath: str) -> list[Judged]:
-    return [
-        Judged(row, tuple(each for each in rows if (each.role, each.id) == (beneath, row.id)))
-        for row in rows
-        if row.role == role
-    ]
+def _sizes(run: dict) -> str:
+    return " × ".join(f"{run[c]:g}" for c in ("depth", "width") if not pd.isna(run[c]))
 
 
-def _counts(judged: Sequence[Judged]) -> dict[str, int]:
-    counts = Counter(each.row.verdict for each in judged)
-    return {outcome: counts[outcome] for outcome in OUTCOMES}
+def picture(folder: Path, name: str, title: str, caption: str) -> Iterator[Picture]:
+    """The figure `name` of `folder`, if there is one."""
+    if light := _data_uri(folder, name):
+        yield Picture(name, title, caption, light, _data_uri(folder, f"{name}-dark"))
 
 
-def _missing(results: Path, records: Records, rows: Sequence[Row]) -> dict[str, list[str]]:
+def _data_uri(folder: Path, stem: str) -> str | None:
+    """Of SVG and PNG the smaller one: both are sharp enough, and the page travels as one file."""
+    files = [path for end in _TYPES if (path := folder / f"{stem}{end}").exists()]
+    if not files:
+        return None
+    smallest = min(files, key=lambda path: path.stat().st_size)
+    content = smallest.read_bytes()
+    if smallest.suffix == ".svg":
+        # A thousandth of a point cannot be seen, and a sixth of the page is beyond it.
+        text = _BEYOND_THOUSANDTHS.sub(r"\1", content.decode())
+        content = " ".join(text.split()).encode()
+    return f"data:{_TYPES[smallest.suffix]};base64,{base64.b64encode(content).decode()}"
+
+
+def _missing(records: Records, rows: Sequence[Row]) -> dict[str, list[str]]:
     """What would be needed → what waits for it; of alternatives the first."""
     waiting: dict[str, list[str]] = {}
     for row in rows:
@@ -133,34 +141,13 @@ def _missing(results: Path, records: Records, rows: Sequence[Row]) -> dict[str, 
     return waiting
 
 
-def _figures(results: Path, records: Records) -> Iterable[Picture]:
-    folder = results / FIGURES_FOLDER
+def _figures(results: Path, records: Records) -> Iterator[Picture]:
     for name, figure in FIGURES.items():
-        if found := picture(folder, name, figure.title, figure.caption(records)):
-            yield found
+        yield from picture(results / "figures", name, figure.title, figure.caption(records))
 
 
-def _mechanism_figures(results: Path) -> Iterable[Picture]:
-    for each in mechanisms.read(results):
-        title = f"M{each.number}. {each.title}"
+def _mechanism_figures(results: Path) -> Iterator[Picture]:
+    folder = results / "mechanisms"
+    for each in read(folder):
         caption = f"{each.caption} {each.hardware}; commit {each.commit}."
-        if found := picture(results / mechanisms.FOLDER, each.name, title, caption):
-            yield found
-
-
-def _tables(results: Path) -> Iterable[Words]:
-    for name, table in TABLES.items():
-        path = results / TABLES_FOLDER / f"{name}.md"
-        if path.exists():
-            yield _words(name, table.title, path.read_text(encoding="utf-8"))
-
-
-def _words(name: str, title: str, text: str) -> Words:
-    lines = text.splitlines()
-    rows = [_cells(line) for line in lines if line.startswith("|")]
-    caption = " ".join(line for line in lines if line and not line.startswith("|"))
-    return Words(name, title, rows[0], rows[2:], caption)
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip().replace(r"\|", "|") for cell in _CELL.split(line)[1:-1]]
+        yield from picture(folder, each.name, f"M{each.number}. {each.title}", caption)

@@ -3,33 +3,48 @@
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from wnrepro.analysis.paper import Paper
+from wnrepro.analysis import paper, records
+from wnrepro.analysis.claims.rendering import cell
+from wnrepro.analysis.exhibit import Cells, Exhibit, Figure, Table
+from wnrepro.analysis.exhibits import FIGURES, TABLES
 from wnrepro.analysis.records import Records
-from wnrepro.analysis.registry import FIGURES, TABLES, Figure, Item, Tabulation
 from wnrepro.drawing import lay_out, save
 from wnrepro.errors import RunError, did_you_mean
 from wnrepro.replacement import make_folder, replace_file
 
-FIGURES_FOLDER, TABLES_FOLDER = "figures", "tables"
 _FORMS = ("png", "svg", "pdf")
+_WIDE = 5
+"""In LaTeX a table of more columns is shrunk to the width of the text."""
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "…": r"\ldots{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "<": "$<$",
+    ">": "$>$",
+    "‖": r"$\|$",
+    "β": r"$\beta$",
+    "ε": r"$\varepsilon$",
+}
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """Not forked from this process: numpy has threads, which do not survive that."""
-_IMPORTED = [
-    __name__,
-    "wnrepro.analysis.page",
-    "tqdm",
-    *(f"matplotlib.backends.backend_{name}" for name in ("agg", "svg", "pdf")),
-]
+_IMPORTED = [__name__, *(f"matplotlib.backends.backend_{name}" for name in ("agg", "svg", "pdf"))]
 
 
-def named(names: list[str]) -> list[Item]:
+def named(names: Sequence[str]) -> list[Exhibit]:
     """The figures and tables of these names, all for none; a name of both stands for both.
 
     Raises RunError for a name that is neither.
@@ -42,10 +57,7 @@ def named(names: list[str]) -> list[Item]:
                 "--list shows them all"
             )
     return [
-        item
-        for registry in (FIGURES, TABLES)
-        for item in registry.values()
-        if not names or item.name in names
+        item for item in (*FIGURES.values(), *TABLES.values()) if not names or item.name in names
     ]
 
 
@@ -56,65 +68,104 @@ def prepare() -> None:
         forkserver.ensure_running()
 
 
-def publish(item: Item, records: Records, paper: Paper, results: Path) -> list[Path]:
-    """Write its files below `results`, and say which; remove them where there are no runs for it.
-
-    A figure that no run stands behind any more would be taken for one that some do.
-    """
-    paths = files(item, results)
-    if not item.used(records):
-        for path in paths:
-            path.unlink(missing_ok=True)
-        return []
-    make_folder(paths[0].parent)
-    match item:
-        case Figure():
-            draw = partial(_final, item, records, paper)
-            save(draw, results / FIGURES_FOLDER / item.name, _FORMS)
-        case Tabulation():
-            table, caption = item.build(records, paper), item.caption(records)
-            texts = {
-                "md": f"{table.markdown()}\n{caption}\n",
-                "csv": table.csv(),
-                "tex": table.latex(caption, item.name),
-            }
-            for path in paths:
-                replace_file(path, texts[path.suffix[1:]])
-    return paths
-
-
-def publish_all(
-    items: Sequence[Item], records: Records, paper: Paper, results: Path, jobs: int
-) -> Iterator[Item]:
-    """Write all of them with so many processes; each is given back when it is written."""
+def draw_all(names: Sequence[str], results: Path, jobs: int) -> Iterator[str]:
+    """Draw these figures with so many processes; each name is given back when it is written."""
     if jobs == 1:
-        for item in items:
-            publish(item, records, paper, results)
-            yield item
+        for name in names:
+            _draw(results, name)
+            yield name
         return
     context = multiprocessing.get_context(_START_METHOD)
-    with ProcessPoolExecutor(jobs, context, _receive, (records, paper, results)) as pool:
-        running = {pool.submit(_publish_named, type(item), item.name): item for item in items}
+    with ProcessPoolExecutor(jobs, context) as pool:
+        running = {pool.submit(_draw, results, name): name for name in names}
         for done in as_completed(running):
             done.result()
             yield running[done]
 
 
-_received: tuple[Records, Paper, Path]
+@cache
+def _loaded(results: Path) -> tuple[Records, paper.Paper]:
+    """Once per process."""
+    return records.load(results), paper.load(results / "paper")
 
 
-def _receive(*given: Any) -> None:
-    """Once per process, and not once per figure: the records are the most of it."""
-    global _received
-    _received = given  # type: ignore[assignment]
+def _draw(results: Path, name: str) -> None:
+    found, theirs = _loaded(results)
+
+    def final() -> Drawing:
+        """With its layout done once, and not again for each form it is saved in."""
+        figure = FIGURES[name].drawing(found, theirs)
+        lay_out(figure)
+        figure.set_layout_engine("none")
+        return figure
+
+    make_folder(results / "figures")
+    save(final, results / "figures" / name, _FORMS)
 
 
-def _publish_named(kind: type[Item], name: str) -> None:
-    """By name: the registry's functions cannot be sent to another process."""
-    publish((FIGURES if kind is Figure else TABLES)[name], *_received)
+def write_table(table: Table, cells: Cells, caption: str, results: Path) -> None:
+    """As Markdown and LaTeX for readers, as CSV with all digits."""
+    make_folder(results / "tables")
+    texts = {
+        "md": f"{markdown(cells.words)}\n{caption}\n",
+        "csv": cells.values.to_csv(index=False, lineterminator="\n"),
+        "tex": latex(cells.words, caption, table.name),
+    }
+    for path in files(table, results):
+        replace_file(path, texts[path.suffix[1:]])
 
 
-def gallery(records: Records) -> str:
+def markdown(words: pd.DataFrame) -> str:
+    lines = [list(words), ["---"] * words.shape[1], *words.itertuples(index=False)]
+    return "".join(f"| {' | '.join(map(cell, line))} |\n" for line in lines)
+
+
+def latex(words: pd.DataFrame, caption: str, label: str) -> str:
+    """A table environment; needs the packages booktabs and, if it is wide, graphicx."""
+    text = (
+        words.rename(columns=tex)
+        .map(tex)
+        .style.hide()
+        .to_latex(
+            position_float="centering",
+            hrules=True,
+            column_format="l" * words.shape[1],
+            caption=tex(caption),
+            label=f"tab:{label}",
+        )
+    )
+    if words.shape[1] <= _WIDE:
+        return text
+    begin, end = r"\begin{tabular}", r"\end{tabular}"
+    text = text.replace(begin, rf"\resizebox{{\linewidth}}{{!}}{{{begin}")
+    return text.replace(end, f"{end}}}")
+
+
+def tex(text: str) -> str:
+    """`text` for LaTeX, its special characters escaped."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def remove_unused(items: Sequence[Exhibit], found: Records, results: Path) -> None:
+    """A figure that no run stands behind any more would be taken for one that some do."""
+    for item in items:
+        if not item.used(found):
+            for path in files(item, results):
+                path.unlink(missing_ok=True)
+
+
+def files(item: Exhibit, results: Path) -> list[Path]:
+    """Where its files are, whether they are there or not."""
+    if isinstance(item, Figure):
+        stem = results / "figures" / item.name
+        endings = [*(f".{form}" for form in _FORMS), "-dark.svg"]
+    else:
+        stem = results / "tables" / item.name
+        endings = [".md", ".csv", ".tex"]
+    return [stem.with_name(stem.name + ending) for ending in endings]
+
+
+def gallery(found: Records) -> str:
     """results/figures/README.md: every figure with its caption, light or dark as the page is."""
     parts = [
         "# Figures",
@@ -124,32 +175,13 @@ def gallery(records: Records) -> str:
     ]
     for figure in FIGURES.values():
         parts.append(f"## {figure.title}")
-        if figure.used(records):
+        if figure.used(found):
             parts.append(
                 f'<picture><source media="(prefers-color-scheme: dark)" '
                 f'srcset="{figure.name}-dark.svg"><img src="{figure.name}.png" '
                 f'alt="{figure.title}"></picture>'
             )
-            parts.append(figure.caption(records))
+            parts.append(figure.caption(found))
         else:
-            parts += [f"Left out: {line}." for line in figure.lacks(records)]
+            parts += [f"Left out: {line}." for line in figure.lacks(found)]
     return "\n\n".join(parts) + "\n"
-
-
-def files(item: Item, results: Path) -> list[Path]:
-    """Where its files are, whether they are there or not."""
-    if isinstance(item, Figure):
-        stem = results / FIGURES_FOLDER / item.name
-        endings = [*(f".{form}" for form in _FORMS), "-dark.svg"]
-    else:
-        stem = results / TABLES_FOLDER / item.name
-        endings = [".md", ".csv", ".tex"]
-    return [stem.with_name(stem.name + ending) for ending in endings]
-
-
-def _final(item: Figure, records: Records, paper: Paper) -> Drawing:
-    """The figure with its layout done once, and not again for each form it is saved in."""
-    figure = item.drawing(records, paper)
-    lay_out(figure)
-    figure.set_layout_engine("none")
-    return figure

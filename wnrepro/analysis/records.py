@@ -1,44 +1,51 @@
-"""The tables of finished runs as data frames: what every figure, table and claim is made from."""
+"""The tables of runs as data frames: what every figure, table and claim is made from."""
 
+import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from wnrepro.errors import RunError
 from wnrepro.runs.identity import identity
 from wnrepro.runs.tables import (
     CURVES_COLUMNS,
+    CURVES_FILE,
     LAYERS_COLUMNS,
+    LAYERS_FILE,
+    METRICS,
     RUNS_COLUMNS,
     RUNS_FILE,
-    Cells,
-    read_tables,
 )
 
+DONE, DIVERGED, UNFINISHED = "done", "diverged", "unfinished"
+"""Values of the column `status`. UNFINISHED: in progress or interrupted."""
+COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
+"""Runs whose times are compared must agree in these columns."""
+AGAIN = "take it from version control again"
 _TEXT = frozenset(
     ("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status")
 ) | {"config", "dirty", "layer", "device", "cpu", "gpu", "torch", "commit", "date"}
-"""Columns that are no numbers. A version such as 2.10 is none either."""
-COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
-"""Columns in which runs must agree for their times to be compared."""
+"""Columns that hold text, though a cell may look like a number: a version 2.10, an identity."""
 _WHOLE = ("seed", "epochs", "epochs_done", "width", "batch_size", "held_out", "epoch")
 
 
 @dataclass(frozen=True)
 class Records:
-    """Finished runs, as `wnrepro.runs.tables` keeps them.
+    """Runs, as `wnrepro.runs.tables` keeps them.
 
-    runs: one row per run, indexed by identity (a string). `config` is the parsed config, `dirty`
-        a bool: whether the run was not made from a clean commit. `setting` is equal for runs that
-        differ in nothing but the seed.
-    curves: one row per run and epoch; layers: one row per run, epoch and layer. Both have the
-        column `identity`, by which they are merged with `runs`.
+    runs: one row per run, indexed by identity (a string). `config` is the parsed config. `dirty`
+        is a bool, True unless the run is known to come from a clean commit. `setting` is equal for
+        runs that differ in the seed alone.
+    curves: one row per run and epoch. layers: one row per run, epoch and layer. Both refer to
+        `runs` by the column `identity`.
 
-    Missing numbers and numbers that were not finite are NaN; which of the two, `runs.status` says.
+    A number is NaN if it is missing or was not finite; `status` says which.
     """
 
     runs: pd.DataFrame
@@ -59,13 +66,9 @@ class Records:
         largest = max((own for _, own in alike), key=len, default=self.runs)
         return self.of(largest.index)
 
-    @property
-    def diverged(self) -> pd.DataFrame:
-        return self.runs[self.runs["status"] == "diverged"]
-
 
 def load(results: Path) -> Records:
-    """The tables in the folder `results`, checked: a row's config has the identity it says.
+    """Read and check the tables in the folder `results`.
 
     Raises:
         RunError: there is no table, or one is damaged; the message says what to do.
@@ -73,20 +76,49 @@ def load(results: Path) -> Records:
     path = results / RUNS_FILE
     if not path.exists():
         raise RunError(f"there is no {path}; train something, then: python scripts/collect.py")
-    collected = read_tables(results)
-    rows = [run.row for run in collected.values()]
-    runs = _frame(rows, RUNS_COLUMNS, path).set_index("identity")
-    runs["dirty"] = [row.get("dirty") != "False" for row in rows]
-    runs["config"] = [run.config for run in collected.values()]
-    runs["setting"] = [setting_identity(config) for config in runs["config"]]
-    curves = [row for run in collected.values() for row in run.curve]
-    layers = [row for run in collected.values() for row in run.layers]
-    return Records(runs, _frame(curves, CURVES_COLUMNS, path), _frame(layers, LAYERS_COLUMNS, path))
+    runs, curves, layers = (
+        _frame(results / file, columns)
+        for file, columns in (
+            (RUNS_FILE, RUNS_COLUMNS),
+            (CURVES_FILE, CURVES_COLUMNS),
+            (LAYERS_FILE, LAYERS_COLUMNS),
+        )
+    )
+    runs = runs.set_index("identity")
+    ends = curves.drop_duplicates("identity", keep="last").set_index("identity")
+    ends = ends.reindex(runs.index)[["epoch", *METRICS]].to_numpy(float)
+    shown = runs[["epochs_done", *METRICS]].to_numpy(float)
+    whole = ((ends == shown) | (np.isnan(ends) & np.isnan(shown))).all(axis=1)
+    configs = [_config(key, text) for key, text in runs["config"].items()]
+    for key, config, whole_curve in zip(runs.index, configs, whole, strict=True):
+        if config is None or not whole_curve or not runs.index.is_unique:
+            raise RunError(
+                f"{path} is damaged at the run {key}, or does not belong to {CURVES_FILE}: "
+                "take them from version control again, or delete both and collect anew"
+            )
+    runs["config"] = configs
+    runs["dirty"] = runs["dirty"] != "False"
+    runs["setting"] = [setting_identity(config) for config in configs]
+    known = curves["identity"].isin(runs.index), layers["identity"].isin(runs.index)
+    return Records(runs, curves[known[0]], layers[known[1]])
+
+
+def read_csv(path: Path, mend: str = AGAIN, **options: Any) -> pd.DataFrame:
+    """`pandas.read_csv`. Raises RunError where it fails, in one line that ends with `mend`."""
+    try:
+        return pd.read_csv(path, **options)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise RunError(f"cannot read {path}: {' '.join(str(error).split())}; {mend}") from error
 
 
 def setting_identity(config: Mapping[str, Any]) -> str:
-    """The identity of a run's config but for its seed."""
+    """The identity of a run's config without its seed."""
     return identity({key: value for key, value in config.items() if key != "seed"})
+
+
+def finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Those that are no longer in progress: trained to the end, or diverged."""
+    return runs[runs["status"] != UNFINISHED]
 
 
 def comparable_times(runs: pd.DataFrame) -> bool:
@@ -97,13 +129,14 @@ def comparable_times(runs: pd.DataFrame) -> bool:
 def finals(runs: pd.DataFrame, column: str = "test_error_percent") -> dict[int, float]:
     """Seed → value of `column` after the last epoch, for one arm at one setting.
 
-    NaN for a run that diverged: what its table row holds is of the epoch in which it did, and no
-    result of the training that was asked for. Raises ValueError where a seed occurs twice: the rows
-    are then of more than one setting.
+    A run that was not trained to the end has NaN: its row is of another epoch.
+
+    Raises:
+        ValueError: a seed occurs twice; then the rows are of more than one setting.
     """
     if runs["seed"].duplicated().any():
         raise ValueError("several runs of one seed: they belong to different settings")
-    values = runs[column].where(runs["status"] == "done", math.nan)
+    values = runs[column].where(runs["status"] == DONE, math.nan)
     return {int(seed): float(value) for seed, value in zip(runs["seed"], values, strict=True)}
 
 
@@ -112,24 +145,29 @@ def finite(values: dict[int, float]) -> dict[int, float]:
     return {seed: value for seed, value in values.items() if math.isfinite(value)}
 
 
-def _frame(rows: list[Cells], columns: tuple[str, ...], path: Path) -> pd.DataFrame:
-    """A column of the tables is text or all numbers; cells that are missing become None or NaN."""
-    known = dict.fromkeys(columns)
-    frame = {}
-    for column in known:
-        cells = [row.get(column) for row in rows]
-        if column in _TEXT:
-            frame[column] = pd.Series(cells, dtype=object)
-            continue
+def _config(key: object, text: object) -> dict[str, Any] | None:
+    """None unless `text` is a config that has the identity `key`."""
+    try:
+        config = json.loads(text)
+        return config if identity(config) == key else None
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """The known columns of a table, numbers as numbers; a column that is not there is missing."""
+    # As text first: not every version of pandas reads a number to its last digit.
+    table = read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan"])
+    table = table.reindex(columns=columns)
+    if table["identity"].isna().any():
+        raise RunError(f"{path} has a row without identity; {AGAIN}")
+    for column in table.columns.difference(list(_TEXT)):
         try:
-            frame[column] = pd.Series(
-                [math.nan if c is None else float(c) for c in cells], dtype=float
-            )
+            table[column] = table[column].astype(float)
         except ValueError as error:
             raise RunError(
-                f"the column {column} beside {path} holds what is no number ({error}); "
-                "take the tables from version control again"
+                f"the column {column} of {path} holds what is no number ({error}); {AGAIN}"
             ) from None
-        if column in _WHOLE and frame[column].notna().all():
-            frame[column] = frame[column].astype(int)
-    return pd.DataFrame(frame)
+        if column in _WHOLE and table[column].notna().all():
+            table[column] = table[column].astype(int)
+    return table

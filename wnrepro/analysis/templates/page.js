@@ -6,14 +6,16 @@ const form = document.getElementById("filter");
 const { arm, data, words } = form.elements;
 const said = form.querySelector("output");
 
+const heads = [...table.tHead.rows[0].cells];
+const column = Object.fromEntries(heads.map((head) => [head.textContent, head.cellIndex]));
+
 function filter() {
   const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const row of rows) {
     const text = row.textContent.toLowerCase();
     const fits =
-      (!arm.value || row.dataset.arm === arm.value) &&
-      (!data.value || row.dataset.data === data.value) &&
+      [arm, data].every(({ name, value }) => !value || row.cells[column[name]].textContent === value) &&
       wanted.every((word) => text.includes(word));
     row.hidden = !fits;
     shown += fits;
@@ -21,24 +23,23 @@ function filter() {
   said.textContent = shown === rows.length ? `${shown} runs` : `${shown} of ${rows.length} runs`;
 }
 
-// A missing number has an empty value; it comes last, whichever the direction.
-function compare(a, b, direction) {
-  const [x, y] = [a, b].map((cell) => cell.dataset.value);
-  if (x === undefined) return direction * a.textContent.localeCompare(b.textContent, "en");
-  if (x === "" || y === "") return (x === "") - (y === "");
-  return direction * (Number(x) - Number(y));
+// A missing number is a dash; it comes last, whichever the direction.
+function compare(a, b, direction, numeric) {
+  if (!numeric) return direction * a.localeCompare(b, "en");
+  const [x, y] = [Number(a), Number(b)];
+  return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : direction * (x - y);
 }
 
 function sort(heading) {
   const direction = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-  for (const each of table.tHead.rows[0].cells) each.removeAttribute("aria-sort");
+  for (const each of heads) each.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
-  const column = heading.cellIndex;
-  const sorted = [...body.rows].sort((a, b) => compare(a.cells[column], b.cells[column], direction));
-  body.append(...sorted);
+  const text = (row) => row.cells[heading.cellIndex].textContent;
+  const numeric = heading.classList.contains("number");
+  body.append(...[...body.rows].sort((a, b) => compare(text(a), text(b), direction, numeric)));
 }
 
-for (const heading of table.tHead.rows[0].cells) {
+for (const heading of heads) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = heading.textContent;

@@ -15,9 +15,10 @@ from matplotlib.transforms import Bbox
 
 from wnrepro import drawing
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.analysis.exhibits import FIGURES, TABLES
 from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.publication import latex
 from wnrepro.analysis.records import Records, load
-from wnrepro.analysis.registry import FIGURES, TABLES
 from wnrepro.arms import ARMS
 
 
@@ -109,11 +110,11 @@ def extents(labels: list[Text]) -> list[Bbox]:
 def test_every_table_has_what_there_is(name: str, some: Records, theirs: Paper) -> None:
     item = TABLES[name]
     assert item.used(some)
-    table = item.build(some, theirs)
-    assert len(table.rows) > 0
+    table = item.cells(some, theirs)
+    assert len(table.words) > 0
     assert len(table.values) > 0
     assert not table.values.isin([float("inf")]).any(axis=None)
-    assert not [cell for row in table.rows for cell in row if "nan" in cell or "inf" in cell]
+    assert not table.words.map(lambda cell: "nan" in cell or "inf" in cell).any(axis=None)
     assert "n = " in item.caption(some)
 
 
@@ -122,7 +123,7 @@ def test_every_table_compiles_and_fits_the_page(
     complete_records: Records, theirs: Paper, tmp_path: Path
 ) -> None:
     tables = [
-        item.build(complete_records, theirs).latex(item.caption(complete_records), name)
+        latex(item.cells(complete_records, theirs).words, item.caption(complete_records), name)
         for name, item in TABLES.items()
     ]
     head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"

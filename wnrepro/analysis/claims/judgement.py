@@ -1,0 +1,308 @@
+"""The verdicts: each claim's number against its criterion, and what would settle it."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wnrepro.analysis.claims.criteria import CLAIMS, DECADES, POINTS, Claim, Region
+from wnrepro.analysis.claims.measures import Sample
+from wnrepro.analysis.evidence import EVIDENCE, select
+from wnrepro.analysis.records import AGAIN, Records, read_csv
+from wnrepro.arms import ARMS
+from wnrepro.mechanisms import verdicts
+from wnrepro.mechanisms.experiment import SEEDS_NEEDED, Outcome, decide
+from wnrepro.mechanisms.verdicts import NOT_RUN
+from wnrepro.statistics import Interval
+
+MORE_SEEDS = 5
+VERDICT, NEAREST, MECHANISM, FINDING = "verdict", "nearest evidence", "mechanism", "finding"
+_RATIOS = {"row": str, "repeats": str, "hardware": str, "commit": str} | dict.fromkeys(
+    ("ratio", "ratio_q1", "ratio_q3"), float
+)
+"""Columns of the tables of results/benchmarks/ that are used here."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of claims. All text, as it is shown.
+
+    role: VERDICT, one per claim; NEAREST, the same number from another experiment, which gives no
+    verdict; MECHANISM, one per experiment of the mechanism page; FINDING, one of its numbers.
+    n: of seeds, or with another word after it.
+    """
+
+    role: str
+    id: str
+    claim: str
+    source: str = ""
+    paper: str = ""
+    quantity: str = ""
+    criterion: str = ""
+    judged_on: str = ""
+    ours: str = ""
+    interval: str = ""
+    n: str = "0"
+    paired: str = ""
+    verdict: str = ""
+    because: str = ""
+    settle: str = ""
+    hardware: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A claim's number from the runs of one experiment. n: seeds of the measure that has fewest.
+
+    Of several measures sample and interval are those of the one that the outcome rests on: one
+    that lies outside of the region if any does, else the one that reaches least into it.
+    hindered: no number of seeds would give a verdict.
+    """
+
+    evidence: str
+    n: int
+    sample: Sample
+    interval: Interval | None
+    outcome: Outcome
+    because: str
+    hindered: bool = False
+
+
+def all_rows(records: Records, results: Path) -> list[Row]:
+    """Every claim with its verdict and the nearest evidence, then the mechanism experiments.
+
+    Raises:
+        RunError: the mechanism experiments' verdicts or the benchmarks cannot be read.
+    """
+    timed = ratios(results / "benchmarks")
+    rows = [
+        row for claim in CLAIMS for row in (*judge(claim, records), *benchmark_rows(claim, timed))
+    ]
+    return [*rows, *mechanism_rows(results / "mechanisms")]
+
+
+def judge(claim: Claim, records: Records) -> list[Row]:
+    """The verdict on a claim, then the nearest evidence.
+
+    Of the evidence that may judge, that with most runs does: with most seeds, whether they
+    diverged or not, so that nothing is chosen by how it came out.
+    """
+    candidates = [measured(claim, records, name) for name in claim.judged_by]
+    chosen = max(candidates, key=lambda each: len(each.sample.runs))  # the first of equals
+    beside = [each for each in candidates if each is not chosen]
+    beside += [measured(claim, records, name) for name in claim.nearest]
+    return [
+        _row(
+            VERDICT,
+            claim,
+            chosen,
+            records,
+            verdict=chosen.outcome,
+            because=chosen.because,
+            settle=_settle(claim, chosen, records) if chosen.outcome == "inconclusive" else "",
+        ),
+        *(
+            _row(NEAREST, claim, each, records, because=each.sample.hindrance or each.sample.note)
+            for each in beside
+            if each.n
+        ),
+    ]
+
+
+def measured(claim: Claim, records: Records, evidence: str) -> Measured:
+    """The claim's number from the runs of `evidence`, and what would follow from it."""
+    own = select(records, evidence)
+    found = [(sample, sample.interval()) for measure in claim.measures for sample in [measure(own)]]
+    n = min(interval.n if interval else 0 for _, interval in found)
+    worst, interval = min(found, key=lambda each: _standing(each[1], claim.region))
+    if hindrance := "; ".join(sample.hindrance for sample, _ in found if sample.hindrance):
+        return Measured(evidence, n, worst, interval, "inconclusive", hindrance, True)
+    if n < SEEDS_NEEDED:
+        because = f"n = {n}; a verdict needs {SEEDS_NEEDED} seeds" if n else "no evidence yet"
+        return Measured(evidence, n, worst, interval, "inconclusive", because)
+    outcome = decide(
+        n,
+        reproduced=_depth(interval, claim.region) > 0,
+        not_reproduced=_outside(interval, claim.region) > 0,
+    )
+    where = {"reproduced": "lies within", "not reproduced": "lies outside"}
+    because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
+    notes = "; ".join(filter(None, (worst.note, worst.otherwise)))
+    because += f" ({notes})" if notes else ""
+    return Measured(evidence, n, worst, interval, outcome, because)
+
+
+def ratios(folder: Path) -> pd.DataFrame:
+    """Every ratio that the benchmark timed, device by device, by the names of their files.
+
+    Raises:
+        RunError: a table of the benchmark cannot be read.
+    """
+    mend = f"{AGAIN}, or measure it again with python scripts/benchmark.py"
+    tables = [
+        read_csv(path, mend, usecols=list(_RATIOS), dtype=_RATIOS).assign(device=path.stem)
+        for path in sorted(folder.glob("*.csv"))
+        if not path.stem.endswith("_profile")
+    ]
+    return pd.concat([pd.DataFrame(columns=[*_RATIOS, "device"]), *tables]).dropna(subset="ratio")
+
+
+def benchmark_rows(claim: Claim, timed: pd.DataFrame) -> Iterator[Row]:
+    """The claim's benchmark on every device that has it. timed: what `ratios` returned."""
+    for found in timed[timed["row"] == claim.benchmark].to_dict("records"):
+        low, middle, high = (found[key] for key in ("ratio_q1", "ratio", "ratio_q3"))
+        yield _of(
+            claim,
+            NEAREST,
+            judged_on=f"benchmarks/{found['device']}.md, {claim.benchmark}",
+            ours=f"{middle:.2f}{claim.region.unit} [{low:.2f}, {high:.2f}]",
+            interval="median and quartiles over repeats",
+            n=f"{found['repeats']} repeats",
+            paired="by repeat",
+            hardware=found["hardware"],
+            commit=found["commit"],
+        )
+
+
+def mechanism_rows(folder: Path) -> list[Row]:
+    """The mechanism experiments, each followed by its findings.
+
+    They are read and not judged again: the code that judges imports torch, which the analysis does
+    without.
+
+    Raises:
+        RunError: the verdicts cannot be read.
+    """
+    rows = []
+    for each in verdicts.read(folder):
+        run = each.verdict != NOT_RUN
+        made = {"hardware": each.hardware, "commit": each.commit}
+        experiment = Row(
+            MECHANISM,
+            f"M{each.number}",
+            each.claim,
+            source=each.source,
+            quantity=each.title,
+            criterion=each.criterion,
+            judged_on=f"mechanisms/README.md, section {each.number}",
+            ours=each.because,
+            interval="given with each number" if run else "",
+            n=str(each.seeds),
+            verdict=each.verdict if run else "inconclusive",
+            because="" if run else "no evidence yet",
+            settle="" if run else f"{verdicts.COMMAND} {each.name}",
+            **made,
+        )
+        rows.append(experiment)
+        for found in each.findings:
+            texts = {"ours": found.value, "interval": found.interval, "n": found.n, **made}
+            rows.append(Row(FINDING, experiment.id, found.what, **texts))
+    return rows
+
+
+def hardware(run: Mapping[str, Any]) -> str:
+    """The GPU of a row of `Records.runs`, else the CPU with its threads."""
+    if not pd.isna(run["gpu"]):
+        return str(run["gpu"])
+    if pd.isna(run["threads"]):
+        return str(run["cpu"])
+    return f"{run['cpu']}, {run['threads']:g} thread{'' if run['threads'] == 1 else 's'}"
+
+
+def commit(run: Mapping[str, Any]) -> str:
+    """Its first ten digits, of each one if the run was resumed; and whether it was clean."""
+    if pd.isna(run["commit"]):
+        return "no commit"
+    changed = " with changes" if run["dirty"] else ""
+    return " + ".join(part[:10] for part in str(run["commit"]).split(" + ")) + changed
+
+
+def _standing(interval: Interval | None, region: Region) -> tuple[float, float]:
+    """Worst first: no interval; wholly outside, the furthest first; then by how deep it reaches."""
+    if interval is None:
+        return -math.inf, 0.0
+    return -max(0.0, _outside(interval, region)), _depth(interval, region)
+
+
+def _outside(interval: Interval, region: Region) -> float:
+    """How far outside of the region the whole interval lies; negative if it does not."""
+    return max(region.low - interval.high, interval.low - region.high)
+
+
+def _depth(interval: Interval, region: Region) -> float:
+    """How far inside the region the nearer end lies; negative outside of it."""
+    ends = [
+        interval.low - region.low if math.isfinite(region.low) else math.inf,
+        region.high - interval.high if math.isfinite(region.high) else math.inf,
+    ]
+    return min(ends)
+
+
+def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
+    evidence = EVIDENCE[chosen.evidence]
+    if chosen.hindered:
+        return "not more seeds; first understand the runs named"
+    if chosen.n < SEEDS_NEEDED:
+        names = [chosen.evidence] if chosen.n else claim.judged_by
+        return " or ".join(EVIDENCE[name].command for name in names)
+    if chosen.sample.at_least or chosen.sample.at_most:
+        return f"not seeds alone, for some values are only bounds: {chosen.sample.note}"
+    if not evidence.more_seeds:
+        return f"more seeds in conf/sweep/{evidence.name}.yaml, then {evidence.command}"
+    first = int(select(records, evidence.name).runs["seed"].max()) + 1
+    seeds = ",".join(str(seed) for seed in range(first, first + MORE_SEEDS))
+    return f"{evidence.command} seed={seeds}"
+
+
+def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: str) -> Row:
+    runs = records.runs.loc[list(found.sample.runs)] if found.n else records.runs.iloc[:0]
+    made = runs.to_dict("records")
+    interval = ""
+    if found.interval:
+        interval = found.interval.name if found.n > 1 else "none: one value has no interval"
+    return _of(
+        claim,
+        role,
+        judged_on=EVIDENCE[found.evidence].title,
+        ours=_number(found, claim),
+        interval=interval,
+        n=str(found.n),
+        paired="by seed" if found.sample.paired else "no",
+        hardware=_joined(map(hardware, made)),
+        commit=_joined(map(commit, made)),
+        **texts,
+    )
+
+
+def _of(claim: Claim, role: str, **found: str) -> Row:
+    """A line about the claim, with what was found."""
+    known = {"source": claim.source, "paper": claim.paper, "quantity": claim.quantity}
+    return Row(role, claim.id, claim.words, criterion=claim.region.text(), **known, **found)
+
+
+def _number(found: Measured, claim: Claim) -> str:
+    if (interval := found.interval) is None:
+        return ""
+    sign = "+" if claim.region.unit in (POINTS, DECADES) else ""
+    form = f"{sign}.{2 if claim.region.unit else 3}f"  # a correlation near 1 needs more digits
+    number = f"{interval.estimate:{form}}{claim.region.unit}"
+    if interval.n > 1:
+        low, high = (
+            f"{end:{form}}".replace("+inf", "∞").replace("inf", "∞")
+            for end in (interval.low, interval.high)
+        )
+        number += f" [{low}, {high}]"
+    number = number.replace("-", "−")
+    if len(claim.measures) > 1:
+        failed = found.outcome == "not reproduced"
+        role = "the comparison that fails" if failed else "the closest call"
+        number += f" against {ARMS[found.sample.against].label}, {role}"
+    return number
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return " + ".join(sorted(set(texts)))

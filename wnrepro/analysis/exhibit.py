@@ -1,0 +1,158 @@
+"""What a figure or table of the results is, and how its numbers are written."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from wnrepro.analysis.captions import caption, heading
+from wnrepro.analysis.evidence import EVIDENCE, select
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import Records, finite
+from wnrepro.statistics import Interval, T, t_interval
+
+MISSING = "–"
+"""What is missing stays missing: an en dash, never 0."""
+MEAN = f"In brackets the {T}"
+
+
+class Cells(NamedTuple):
+    """words: a table as it is read. values: its numbers with all digits; NaN where missing."""
+
+    words: pd.DataFrame
+    values: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """A figure or table.
+
+    name: of its files. title: what it shows. evidence: names in EVIDENCE. says: what its caption
+    says beyond n, divergence and provenance. timed: it compares times, and so shows only runs
+    whose times may be compared. in_progress: it shows runs as far as they have come.
+    """
+
+    name: str
+    title: str
+    evidence: tuple[str, ...]
+    says: str = ""
+    timed: bool = False
+    in_progress: bool = False
+
+    def used(self, records: Records) -> list[str]:
+        """Of `evidence`, what is shown: here whatever has runs, side by side."""
+        return [name for name in self.evidence if self._have(name, records)]
+
+    def caption(self, records: Records) -> str:
+        """What is shown, n, which runs diverged, what is missing, hardware and commits."""
+        parts = [f"{self.title}.", self.says]
+        for name in self.used(records):
+            parts.append(caption(name, select(records, name, self.in_progress), self.timed))
+        return " ".join(part for part in parts if part)
+
+    def lacks(self, records: Records) -> list[str]:
+        """A line for each evidence that is not complete, with the command that gets the rest."""
+        lines = []
+        for name in self.used(records) or self.evidence:
+            have, planned = EVIDENCE[name].have(records.runs), EVIDENCE[name].planned
+            if have < planned:
+                lines.append(f"{name} has {have} of {planned} runs: {EVIDENCE[name].command}")
+        return lines
+
+    def _have(self, name: str, records: Records) -> tuple[int, int] | None:
+        """Runs to the end and all that are shown; None for none."""
+        runs = records.runs
+        shown = EVIDENCE[name].have(runs, self.in_progress)
+        return (EVIDENCE[name].have(runs), shown) if shown else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Exhibit):
+    """draw: from the selected runs, the paper's numbers and a heading with evidence and n.
+
+    together: it draws all its evidence, and keeps it apart; else only one is drawn.
+    """
+
+    draw: Callable[[Records, Paper, str], Drawing]
+    together: bool = False
+
+    def used(self, records: Records) -> list[str]:
+        """The one with the most of its planned runs, the first of equals; nothing without runs.
+
+        Several are the paper's protocol in other arithmetic: never mixed in one curve.
+        """
+        known = super().used(records)
+        if self.together or not known:
+            return known
+        return [max(known, key=lambda name: self._have(name, records))]
+
+    def drawing(self, records: Records, paper: Paper) -> Drawing:
+        each = {name: select(records, name, self.in_progress) for name in self.used(records)}
+        own = records.of(pd.Index([key for part in each.values() for key in part.runs.index]))
+        shown = own.timed_alike() if self.timed else own
+        first, part = next(iter(each.items()))
+        return self.draw(shown, paper, heading(first, part if self.together else shown))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Exhibit):
+    """build: from the selected runs of each evidence that has some, and the paper's numbers."""
+
+    build: Callable[[dict[str, Records], Paper], Cells]
+
+    def cells(self, records: Records, paper: Paper) -> Cells:
+        return self.build({name: select(records, name) for name in self.used(records)}, paper)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A finite number with so many digits after the point, else an en dash."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def with_interval(interval: Interval | None, digits: int = 2, n: int | None = None) -> str:
+    """ "8.46 [8.30, 8.62]"; one value has no interval.
+
+    n: what stands beside it; where the interval is of other so many pairs, they are counted.
+    """
+    if interval is None:
+        return MISSING
+    said = number(interval.estimate, digits)
+    if interval.n > 1:
+        said += f" [{number(interval.low, digits)}, {number(interval.high, digits)}]"
+    if n is not None and interval.n != n:
+        said += f" ({interval.n} pair{'' if interval.n == 1 else 's'})"
+    return said
+
+
+def listed(values: Iterable[float], digits: int = 2) -> str:
+    """All values in the order given; a run that diverged is said to have."""
+    words = [number(v, digits) if math.isfinite(v) else "diverged" for v in values]
+    return ", ".join(words) or MISSING
+
+
+def count(seeds: dict[int, float]) -> str:
+    """How many runs an interval is of; those that diverged are counted beside it."""
+    n = len(finite(seeds))
+    return str(n) if n == len(seeds) else f"{n} of {len(seeds)} ({len(seeds) - n} diverged)"
+
+
+def interval_of(seeds: dict[int, float]) -> Interval | None:
+    """The t interval over those that have a number; None for none."""
+    known = list(finite(seeds).values())
+    return t_interval(known) if known else None
+
+
+def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
+    """Columns of the CSV: the estimate, its interval, the interval's name, and n."""
+    estimate, low, high, name, n = math.nan, math.nan, math.nan, None, 0
+    if interval is not None:
+        estimate, n = interval.estimate, interval.n
+        if interval.n > 1:  # one value has no interval
+            low, high, name = interval.low, interval.high, interval.name
+    ends = {f"{prefix}_low": low, f"{prefix}_high": high}
+    return {prefix: estimate, **ends, f"{prefix}_interval": name, f"{prefix}_n": n}

@@ -1,0 +1,82 @@
+"""The paper's figure 1 and ours: training error by epoch at its whole protocol."""
+
+from functools import partial
+
+import pandas as pd
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from wnrepro.analysis.canvas import TEST, TRAIN, canvas, name_lines
+from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.exhibit import Figure
+from wnrepro.analysis.exhibits.error_curves import BAND, SECONDS, TIME, TRAINING, draw_arms
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import Records
+from wnrepro.arms import ARMS
+from wnrepro.drawing import INK
+
+PROTOCOL = ("cifar_table1_bf16", "cifar_table1")
+"""The paper's protocol in two arithmetics."""
+PAPER = (
+    "Dashed: the paper's figure 1, read off its vector graphics (± 0.03 points); how many seeds it "
+    "shows is not stated, and its epochs may count from 0 where ours count from 1."
+)
+PROGRESS = (
+    "Runs in progress are drawn as far as they have come, thin beside those of an arm that have "
+    "finished."
+)
+TOP_PERCENT = 15.0
+"""Where the axis of the paper's figure 1 ends."""
+DASHES = (0, (3, 1.5))
+
+
+def draw(
+    records: Records, paper: Paper, title: str, column: str = TRAIN, against: str = "epoch"
+) -> Drawing:
+    """One panel on the linear axis of the paper's figure, which cuts off above 15 %.
+
+    Behind training errors by epoch stand the paper's, dashed.
+    """
+    figure, (axes,) = canvas(title, 1, 4.0)
+    if (column, against) == (TRAIN, "epoch"):
+        draw_paper(axes, records, paper)
+    ends = draw_arms(axes, records, column, against)
+    below = [
+        (line.get_ydata() < TOP_PERCENT).mean() for line in axes.lines if len(line.get_ydata()) > 2
+    ]
+    axes.set_ylim(0, TOP_PERCENT if max(below, default=0) > 0.3 else None)
+    name_lines(axes, ends)
+    return figure
+
+
+def draw_paper(axes: Axes, records: Records, paper: Paper) -> None:
+    """The paper's curves of those arms that have runs, dashed, half as far again as ours."""
+    far = 1.5 * records.curves["epoch"].max()
+    for arm in arms_in(records.runs):
+        curve = pd.Series(paper.training_error(arm)).loc[:far]
+        look = {"color": ARMS[arm].colour, "linewidth": 1.1, "alpha": 0.75}
+        axes.plot(curve.index, curve, linestyle=DASHES, **look)
+    for text, style, height in (("ours", "-", 0.95), ("the paper's", DASHES, 0.88)):
+        place, ends = axes.transAxes, ((0.72, 0.79), (height, height))
+        axes.plot(*ends, color=rcParams[INK], linestyle=style, linewidth=1.4, transform=place)
+        axes.text(0.81, height, text, transform=place, va="center", fontsize=10)
+
+
+def _figure(name: str, title: str, says: str, **shown: str) -> Figure:
+    return Figure(
+        name=name,
+        title=f"CIFAR-10: {title}",
+        evidence=PROTOCOL,
+        says=f"{BAND} {PROGRESS} {says}".rstrip(),
+        draw=partial(draw, **shown),
+        timed=shown.get("against") == TIME,
+        in_progress=True,
+    )
+
+
+FIGURES = (
+    _figure("figure1", "training error by epoch", f"{TRAINING} {PAPER}"),
+    _figure("figure1_test", "test error by epoch", "", column=TEST),
+    _figure("figure1_time", "training error by time", SECONDS, against=TIME),
+)

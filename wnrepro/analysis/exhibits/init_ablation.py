@@ -1,0 +1,142 @@
+"""The data-dependent init: with and without, seed by seed."""
+
+import pandas as pd
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+
+from wnrepro.analysis.canvas import (
+    TEST,
+    TRAIN,
+    YLABELS,
+    canvas,
+    draw_mean,
+    log_errors,
+    whole_numbers,
+)
+from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.exhibit import (
+    MEAN,
+    Cells,
+    Figure,
+    Table,
+    count,
+    interval_of,
+    interval_values,
+    with_interval,
+)
+from wnrepro.analysis.exhibits.error_curves import LOG
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import DONE, Records, finals, finite
+from wnrepro.arms import ARMS
+from wnrepro.drawing import INK
+from wnrepro.statistics import Interval, T, paired_difference
+
+WITH, WITHOUT = "data_dependent", "none"
+
+
+def errors_by_init(records: Records, arm: str) -> dict[str, dict[int, float]]:
+    """Init → seed → test error."""
+    runs = records.runs[records.runs["arm"] == arm]
+    return {init: finals(runs[runs["init"] == init], TEST) for init in (WITH, WITHOUT)}
+
+
+def difference(errors: dict[str, dict[int, float]]) -> Interval | None:
+    """With minus without the init, paired by seed; None without a pair."""
+    ours, theirs = (finite(errors[init]) for init in (WITH, WITHOUT))
+    return paired_difference(ours, theirs) if ours.keys() & theirs.keys() else None
+
+
+def draw(records: Records, _: Paper, title: str) -> Drawing:
+    """Left the training error by epoch, solid with the init; right the test errors' differences."""
+    figure, (left, right) = canvas(title, 2, 3.4)
+    arms = arms_in(records.runs)
+    runs = records.runs[records.runs["status"] == DONE]
+    for init, dashes in ((WITH, "-"), (WITHOUT, "--")):
+        for arm in arms:
+            own = runs.index[(runs["init"] == init) & (runs["arm"] == arm)]
+            curves = records.curves[records.curves["identity"].isin(own)]
+            style = {"linestyle": dashes, "linewidth": 1.3, "markersize": 4}
+            if not curves.empty:
+                draw_mean(left, curves, "epoch", TRAIN, arm, None, **style)
+    log_errors(left)
+    whole_numbers(left)
+    left.set_ylabel(YLABELS[TRAIN])
+    for text, dashes, height in (("with init", "-", 0.17), ("without", "--", 0.08)):
+        ends, place = ((0.05, 0.16), (height, height)), left.transAxes
+        left.plot(*ends, dashes, color=rcParams[INK], linewidth=1.3, transform=place)
+        left.text(0.19, height, text, transform=place, va="center", fontsize=9.5)
+    _draw_differences(right, {arm: difference(errors_by_init(records, arm)) for arm in arms})
+    return figure
+
+
+def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
+    axes.axvline(0, color=rcParams[INK], linewidth=0.9)
+    for row, (arm, each) in enumerate(reversed(found.items())):
+        if each is None:
+            axes.text(0, row, "  no pair of seeds yet", va="center", fontsize=9)
+            continue
+        colour = ARMS[arm].colour
+        if each.n > 1:
+            axes.plot((each.low, each.high), (row, row), color=colour)
+        axes.plot(each.estimate, row, ARMS[arm].marker, color=colour)
+    names = [ARMS[arm].short.replace(" + ", " +\n") for arm in reversed(found)]
+    axes.set_yticks(range(len(found)), names)
+    for text, arm in zip(axes.get_yticklabels(), reversed(found), strict=True):
+        text.set_color(ARMS[arm].colour)
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("test error with − without init\n(percentage points)")
+
+
+def tabulate(chosen: dict[str, Records], _: Paper) -> Cells:
+    """Test error with and without the data-dependent init, and their difference by seed."""
+    ((name, own),) = chosen.items()
+    words, values = [], []
+    for arm in arms_in(own.runs):
+        errors = errors_by_init(own, arm)
+        with_, without = (interval_of(errors[init]) for init in (WITH, WITHOUT))
+        n_with, n_without = (len(finite(errors[init])) for init in (WITH, WITHOUT))
+        paired = difference(errors)
+        words.append(
+            {
+                "arm": ARMS[arm].label,
+                "test error (%) with init": with_interval(with_),
+                "without": with_interval(without),
+                "with − without": with_interval(paired, n=n_with),
+                "n with": count(errors[WITH]),
+                "n without": count(errors[WITHOUT]),
+            }
+        )
+        values.append(
+            {"arm": arm}
+            | interval_values(f"{TEST}_with", with_)
+            | interval_values(f"{TEST}_without", without)
+            | interval_values("with_minus_without", paired)
+            | {"n_with": n_with, "n_without": n_without, "evidence": name}
+        )
+    return Cells(pd.DataFrame(words), pd.DataFrame(values))
+
+
+FIGURES = (
+    Figure(
+        name="init_ablation",
+        title="MNIST: with and without the data-dependent init",
+        evidence=("mnist_init_ablation",),
+        says="Left: means over seeds, solid with the init, dashed without; colours as on the "
+        "right. Right: difference of the test errors after the last epoch, paired by seed, with "
+        f"its {T}. {LOG}",
+        draw=draw,
+    ),
+)
+TABLES = (
+    Table(
+        name="init_ablation",
+        title="MNIST: test error with and without the data-dependent init",
+        evidence=("mnist_init_ablation",),
+        says=f"{MEAN}; with − without is paired by seed.",
+        build=tabulate,
+    ),
+)

@@ -1,0 +1,156 @@
+"""The optimisers of the course notes, each arm at its best learning rate."""
+
+from functools import partial
+
+import pandas as pd
+import seaborn
+from matplotlib.figure import Figure as Drawing
+
+from wnrepro.analysis.canvas import (
+    TEST,
+    TRAIN,
+    YLABELS,
+    canvas,
+    draw_crosses_above,
+    explain_crosses,
+    log_errors,
+    name_lines,
+)
+from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.exhibit import (
+    MEAN,
+    Cells,
+    Figure,
+    Table,
+    count,
+    interval_of,
+    interval_values,
+    listed,
+    with_interval,
+)
+from wnrepro.analysis.exhibits.learning_rates import BAR
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import DIVERGED, DONE, Records, finals, finite
+from wnrepro.arms import ARMS
+from wnrepro.statistics import T
+
+LABELS = {
+    "momentum": "momentum",
+    "averaged_momentum": "avg. momentum",
+    "adadelta": "Adadelta",
+    "adam": "Adam",
+    "adamax": "Adamax",
+}
+"""Adadelta is that of the notes, which torch calls RMSprop."""
+_WIDTH = 0.66
+"""Of the arms of one optimiser, side by side; 1 is the distance of two optimisers."""
+
+
+def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Drawing:
+    """One column of points per optimiser, one colour and marker per arm: mean, interval and seeds.
+
+    A cross above the axes where seeds diverged.
+    """
+    figure, panels = canvas(title, len(columns), 3.5)
+    runs, arms = records.runs, arms_in(records.runs)
+    present = [name for name in LABELS if name in set(runs["optimizer"])]
+    step = _WIDTH / len(arms)
+    for axes, column in zip(panels, columns, strict=True):
+        shown = {
+            "data": runs.assign(error=runs[column].where(runs["status"] == DONE)),
+            "x": "optimizer",
+            "order": present,
+            "y": "error",
+            "hue": "arm",
+            "hue_order": arms,
+            "palette": {arm: ARMS[arm].colour for arm in arms},
+            "legend": False,
+            "ax": axes,
+        }
+        seaborn.pointplot(
+            **shown,
+            dodge=_WIDTH - step if len(arms) > 1 else False,
+            linestyle="none",
+            errorbar=BAR,
+            err_kws={"linewidth": 1.2},
+            markers=[ARMS[arm].marker for arm in arms],
+            markersize=5.5,
+            markeredgewidth=0,
+        )
+        for index, arm in enumerate(arms):
+            shift = step * (index - (len(arms) - 1) / 2)
+            of_arm = shown["data"][runs["arm"] == arm]
+            axes.plot(
+                *(of_arm["optimizer"].map(present.index) + shift, of_arm["error"], "."),
+                color=ARMS[arm].colour,
+                markersize=3,
+                alpha=0.6,
+            )
+            for optimiser in set(of_arm["optimizer"][of_arm["status"] == DIVERGED]):
+                draw_crosses_above(axes, present.index(optimiser) + shift, arm)
+        log_errors(axes)
+        names = [LABELS[name] for name in present]
+        axes.set_xticks(range(len(present)), names, fontsize=9.5, rotation=30, ha="right")
+        axes.tick_params(axis="x", pad=1)
+        axes.set(xlim=(-0.5, len(present) - 0.5), xlabel="", ylabel=YLABELS[column])
+        axes.grid(axis="x", visible=False)
+        axes.grid(axis="y", visible=True)
+        explain_crosses(axes, records)
+    edge, bottom = panels[-1].get_xlim()[1], panels[-1].get_ylim()[0]
+    name_lines(panels[-1], dict.fromkeys(reversed(arms), (edge, bottom)))
+    return figure
+
+
+def tabulate(chosen: dict[str, Records], _: Paper) -> Cells:
+    """Errors by optimiser and arm, each at its own learning rate."""
+    ((name, own),) = chosen.items()
+    words, values = [], []
+    for optimiser in LABELS:
+        for arm in arms_in(own.runs):
+            runs = own.runs[(own.runs["optimizer"] == optimiser) & (own.runs["arm"] == arm)]
+            if runs.empty:
+                continue
+            seeds, rate = finals(runs), float(runs["learning_rate"].iloc[0])
+            trained, tested = interval_of(finals(runs, TRAIN)), interval_of(seeds)
+            words.append(
+                {
+                    "optimiser": optimiser,
+                    "arm": ARMS[arm].label,
+                    "learning rate": f"{rate:g}",
+                    "training error (%)": with_interval(trained, 3),
+                    "test error (%)": with_interval(tested),
+                    "n": count(seeds),
+                    "all test errors": listed(seeds.values()),
+                }
+            )
+            n = len(finite(seeds))
+            values.append(
+                {"optimizer": optimiser, "arm": arm, "learning_rate": rate}
+                | {"n": n, "diverged": len(seeds) - n}
+                | interval_values(TRAIN, trained)
+                | interval_values(TEST, tested)
+                | {"values": " ".join(map(str, seeds.values())), "evidence": name}
+            )
+    return Cells(pd.DataFrame(words), pd.DataFrame(values))
+
+
+FIGURES = (
+    Figure(
+        name="optimisers",
+        title="MNIST: five optimisers, each at its best learning rate",
+        evidence=("mnist_optimizers",),
+        says=f"Large markers: means over seeds; bars: {T}, cut at two thirds of the mean; small "
+        "ones: every seed; a cross above the axes: a seed diverged. Errors after the last "
+        "epoch; the rates were chosen on held-out images (LOG.md).",
+        draw=partial(draw, columns=(TRAIN, TEST)),
+    ),
+)
+TABLES = (
+    Table(
+        name="optimisers",
+        title="MNIST: errors after the last epoch by optimiser",
+        evidence=("mnist_optimizers",),
+        says=f"{MEAN}. Each pair at its best learning rate on held-out images (LOG.md).",
+        build=tabulate,
+    ),
+)

@@ -1,0 +1,115 @@
+"""How many epochs an arm takes to a training error: 5, 3 and 1 %, as one reads figure 1."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+import pandas as pd
+
+from wnrepro.analysis.canvas import TRAIN
+from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis.exhibit import (
+    MISSING,
+    Cells,
+    Table,
+    interval_of,
+    interval_values,
+    number,
+    with_interval,
+)
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records
+from wnrepro.arms import ARMS
+from wnrepro.statistics import T, t_interval
+
+LEVELS_PERCENT = (5.0, 3.0, 1.0)
+
+
+def first_epoch(errors: Mapping[int, float], percent: float) -> float:
+    """The first epoch with a training error of at most `percent`; NaN if there is none.
+
+    errors: epoch → training error. As recorded: nothing is smoothed, nothing interpolated, and a
+    value that is no number reaches nothing.
+    """
+    return min((epoch for epoch, error in errors.items() if error <= percent), default=math.nan)
+
+
+def first_epochs(records: Records, runs: pd.DataFrame, percent: float) -> dict[int, float]:
+    """Seed → the same, for the runs of one arm at one setting."""
+    low = records.curves[records.curves[TRAIN] <= percent]
+    first = low.groupby("identity")["epoch"].min().reindex(runs.index)
+    return {int(s): float(epoch) for s, epoch in zip(runs["seed"], first, strict=True)}
+
+
+def relative_times(records: Records, arm: str, to: str = "plain") -> dict[int, float]:
+    """Seed → time per training epoch (median, without evaluation) of `arm` over that of `to`.
+
+    Only pairs of runs to the end, of one seed, one commit and one torch, on the same hardware with
+    the same number of threads; on a machine that is shared with other work the ratio is theirs too.
+    """
+    done = records.runs[records.runs["status"] == DONE].fillna({"gpu": ""})
+    ours, theirs = (
+        done[done["arm"] == each].set_index(["seed", *COMPARABLE_TIMES])["time_per_epoch_sec"]
+        for each in (arm, to)
+    )
+    ratios = (ours / theirs).dropna()
+    return {int(place[0]): float(ratio) for place, ratio in ratios.items()}
+
+
+def tabulate(chosen: dict[str, Records], paper: Paper, beside_paper: bool = False) -> Cells:
+    """Epochs to 5, 3 and 1 % training error by arm, and time per epoch relative to plain.
+
+    A seed that does not get there is censored: its number is known to be larger and no more. As
+    soon as there is one there is no mean and no interval.
+    """
+    ((name, own),) = chosen.items()
+    words, values = [], []
+    for arm in arms_in(own.runs):
+        runs = own.runs[own.runs["arm"] == arm].sort_values("seed")
+        said, numbers = {"arm": ARMS[arm].label}, {"arm": arm}
+        for percent in LEVELS_PERCENT:
+            found = first_epochs(own, runs, percent)
+            known = [epoch for epoch in found.values() if math.isfinite(epoch)]
+            interval = t_interval(known) if len(known) == len(found) else None
+            if interval:
+                said[f"epochs to {percent:g} %"] = with_interval(interval, 1)
+            elif known:
+                text = f"{len(known)} of {len(found)} seeds, the first at {min(known):g}"
+                said[f"epochs to {percent:g} %"] = text
+            else:
+                said[f"epochs to {percent:g} %"] = f"not in {runs['epochs'].max()}"
+            key = f"epochs_to_{percent:g}_percent"
+            numbers |= interval_values(key, interval) | {f"{key}_reached": len(known)}
+            if beside_paper:
+                theirs = first_epoch(paper.training_error(arm), percent)
+                said[f"the paper's to {percent:g} %"] = number(theirs, 0)
+                numbers[f"{key}_paper"] = theirs
+        time = interval_of(relative_times(own, arm)) if arm != "plain" else None
+        n = runs["seed"].nunique()
+        words.append(said | {"time per epoch / plain's": with_interval(time, n=n), "n": str(n)})
+        values.append(numbers | interval_values("time_per_epoch_over_plain", time))
+        values[-1] |= {"n": n, "evidence": name}
+    return Cells(pd.DataFrame(words).fillna(MISSING), pd.DataFrame(values))
+
+
+def _table(name: str, evidence: str, title: str, beside_paper: bool = False) -> Table:
+    theirs = "The paper's: read off its figure 1, whose epochs may count from 0. " * beside_paper
+    return Table(
+        name=name,
+        title=f"{title}: epochs to a training error",
+        evidence=(evidence,),
+        says=f"{theirs}The first epoch whose training error is at most the level, as recorded; "
+        f"mean over seeds with its {T}, given only where every seed got there; no width: all "
+        "seeds took equally many, which is known to one epoch. Time per epoch: ratio of medians, "
+        "paired by seed on equal hardware, with its t interval; where the machine was shared with "
+        "other work (results/README.md) it is no measure of the arms.",
+        build=partial(tabulate, beside_paper=beside_paper),
+    )
+
+
+TABLES = (
+    _table("epochs_cifar_bf16", "cifar_table1_bf16", "CIFAR-10, bf16", beside_paper=True),
+    _table("epochs_cifar_float32", "cifar_table1", "CIFAR-10, float32", beside_paper=True),
+    _table("epochs_mnist", "mnist_arms", "MNIST"),
+    _table("epochs_fashion_mnist", "fashion_mnist_arms", "Fashion-MNIST"),
+)
