@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from wnrepro import benchmarks
-from wnrepro.benchmarks import picture, table
-from wnrepro.benchmarks.row import Row
+from wnrepro.allocator import keep_freed_memory
+from wnrepro.benchmarks import report
+from wnrepro.benchmarks.measurement import Measurement
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.command_line import guarded
 from wnrepro.errors import RunError
@@ -28,14 +29,14 @@ SMOKE_RESULTS = Path("runs/benchmarks_smoke")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    groups = ", ".join(benchmarks.GROUPS)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(benchmarks.GROUPS)}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {groups}")
     parser.add_argument("--smoke", action="store_true", help="tiny; two minutes on two cores")
     parser.add_argument("--out", type=Path, help=f"{RESULTS}, or {SMOKE_RESULTS} for --smoke")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="a GPU if there is one")
     options = parser.parse_args(arguments)
     if unknown := set(options.rows) - set(benchmarks.GROUPS):
-        groups = ", ".join(benchmarks.GROUPS)
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {groups}")
     out = options.out or (SMOKE_RESULTS if options.smoke else RESULTS)
     if options.smoke and out.resolve().is_relative_to(RESULTS.resolve()):
@@ -48,39 +49,37 @@ def _measure_all(options: argparse.Namespace, out: Path) -> int:
     if options.device == "cuda" and not available:
         raise RunError("--device cuda, but torch sees no GPU here: use --device cpu")
     make_folder(out)
+    keep_freed_memory()  # as a training does
     device = options.device or ("cuda" if available else "cpu")
     setting = Setting(torch.device(device), options.smoke)
-    occasion = table.occasion(setting)
-    stem = out / table.slug(setting, occasion)
+    occasion = report.occasion(setting)
+    path = out / report.slug(setting, occasion)
     failed = False
     # The fastest algorithm for batches of one size, as in a run; for the usual loop too.
     torch.backends.cudnn.benchmark = True
-    chosen = options.rows or benchmarks.GROUPS
-    for group in (each for each in benchmarks.GROUPS if each in chosen):
+    for group in benchmarks.GROUPS:
+        if options.rows and group not in options.rows:
+            continue
         start = time.perf_counter()
         rows, error = measure(group, setting)
         failed |= error is not None
-        table.write(
-            stem, {group: table.records(group, rows, occasion, setting.smoke)}, setting.smoke
-        )
-        if any(row.parts for row in rows):
-            picture.write(stem.with_name(f"{stem.name}_profile"), rows)
+        report.write(path, group, rows, occasion, setting.smoke)
         said = f"{len(rows)} rows" if error is None else f"failed: {error}"
         print(f"{group}: {said}, {time.perf_counter() - start:.0f} s", flush=True)
-    print(f"table: {stem.with_suffix('.md')}")
+    print(f"table: {path}.md")
     return 1 if failed else 0
 
 
-def measure(group: str, setting: Setting) -> tuple[list[Row], str | None]:
+def measure(group: str, setting: Setting) -> tuple[list[Measurement], str | None]:
     """The rows of a group, with one that says why if it failed; and that reason."""
-    rows: list[Row] = []
+    rows: list[Measurement] = []
     try:
         for row in benchmarks.load(group)(setting):
             rows.append(row)  # one by one: those before a failure stay
     except Exception as error:
         lines = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        rows.append(Row(group, note=f"failed: {reason}"))
+        rows.append(Measurement(group, note=f"failed: {reason}"))
         return rows, reason
     return rows, None
 

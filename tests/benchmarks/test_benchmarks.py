@@ -1,6 +1,5 @@
 """The smoke version of every group: its checks hold and its rows are whole. No time is judged."""
 
-import csv
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +8,13 @@ import pytest
 import torch
 
 from wnrepro import benchmarks
-from wnrepro.benchmarks import layers, memory, optimiser, table, usual
-from wnrepro.benchmarks.row import Goal, Row, quartiles
+from wnrepro.benchmarks import adam, report, steps, usual, weight_norm
+from wnrepro.benchmarks.measurement import Goal, Measurement
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.benchmarks.timing import in_turn
-from wnrepro.data import files
 
-_SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+_SCRIPT = RESULTS.parent / "scripts" / "benchmark.py"
 _SPEC = importlib.util.spec_from_file_location("benchmark", _SCRIPT)
 assert _SPEC is not None
 assert _SPEC.loader is not None
@@ -34,14 +33,9 @@ def setting(data_root: Path) -> Setting:
 # From Python 3.12 on, of a DataLoader's workers in a process that has threads.
 workers_are_forked = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
-_COMPILER_WARNS = pytest.mark.filterwarnings("ignore")  # of many things of its own
-
 
 @workers_are_forked
-@pytest.mark.parametrize(
-    "group",
-    [pytest.param("weight_norm", marks=_COMPILER_WARNS), *list(benchmarks.GROUPS)[1:]],
-)
+@pytest.mark.parametrize("group", benchmarks.GROUPS)
 def test_both_ways_compute_the_same(group: str, setting: Setting) -> None:
     rows = list(benchmarks.load(group)(setting))
     assert rows
@@ -53,13 +47,13 @@ def test_both_ways_compute_the_same(group: str, setting: Setting) -> None:
 
 
 def test_a_wrong_weight_is_noticed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "ours", lambda v, g: 1.01 * torch._weight_norm(v, g, 0))
+    monkeypatch.setattr(weight_norm, "ours", lambda v, g: 1.01 * torch._weight_norm(v, g, 0))
     with pytest.raises(AssertionError):
         list(benchmarks.load("weight_norm")(setting))
 
 
 def test_a_wrong_update_is_noticed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimiser, "Adam", torch.optim.AdamW)  # decays the weights
+    monkeypatch.setattr(adam, "Adam", torch.optim.AdamW)  # decays the weights
     with pytest.raises(AssertionError):
         list(benchmarks.load("adam")(setting))
 
@@ -74,16 +68,6 @@ def test_other_images_are_noticed(setting: Setting, monkeypatch: pytest.MonkeyPa
         list(benchmarks.load("input")(setting))
 
 
-def test_memory_counts_what_is_saved_and_held() -> None:
-    found = memory.measure(Setting(torch.device("cpu"), smoke=True), "plain")
-    outputs = 3 * 4 * 32**2 + 3 * 8 * 16**2 + 3 * 8 * 6**2  # of nine convolutions, per image
-    # A leaky ReLU keeps its input, the convolution after it its output, max-pool and dropout more.
-    assert 2 * 4 * 20 * outputs <= found["saved_mib"] * 2**20 <= 4 * 4 * 20 * outputs
-    weights = 4 * (9 * (3 * 4 + 2 * 4 * 4 + 4 * 8 + 3 * 8 * 8) + 2 * 8 * 8 + 8 * 10)
-    biases = 4 * (3 * 4 + 6 * 8 + 10)
-    assert found["held_mib"] * 2**20 == 4 * (weights + biases)  # itself, gradient, m and s
-
-
 def test_ways_take_turns() -> None:
     order = []
 
@@ -96,23 +80,46 @@ def test_ways_take_turns() -> None:
     assert found == ((1.0, 1.0), (2.0, 2.0))
 
 
-def test_a_row() -> None:
-    row = Row("a", "s", [2.0, 3.0, 8.0], [1.0, 2.0, 2.0], Goal(2.0))
+def test_a_measurement() -> None:
+    row = Measurement("a", "s", [2.0, 3.0, 8.0], [1.0, 2.0, 2.0], Goal(2.0))
     assert row.ratios == [2.0, 1.5, 4.0]
     assert row.met is True
-    assert Row("a", "s", [2.0], [1.0], Goal(1.9)).met is False
-    assert Row("a", "s", [2.0], goal=Goal(3.0, at_least=True)).met is False
-    assert Row("a", goal=Goal(3.0), note="needs a GPU").met is None
-    assert quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
-    assert quartiles([1.0]) == (1.0, 1.0, 1.0)
+    assert Measurement("a", "s", [2.0], [1.0], Goal(1.9)).met is False
+    assert Measurement("a", "s", [2.0], goal=Goal(3.0, at_least=True)).met is False
+    assert Measurement("a", goal=Goal(3.0), note="needs a GPU").met is None
+
+
+def test_the_goals_for_bf16_are_those_of_matrix_units(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {"cpu_instructions": ["amx_bf16", "avx2"]}
+    monkeypatch.setattr("wnrepro.benchmarks.setting.processor", lambda: flags)
+    monkeypatch.setattr(steps, "compare", lambda setting, *ways, repeats: [(1.0, 1.0)] * len(ways))
+    setting = Setting(torch.device("cpu"), smoke=True, root=setting.root)
+    rows = {row.name: row.goal for row in benchmarks.load("steps")(setting)}
+    of = "step of {} ÷ of weight norm, {}, one thread, CIFAR network of width 4"
+    for precision in ("bf16", "float32"):
+        assert rows[of.format("mean-only batch norm", precision)] == Goal(1.1)
+        assert rows[of.format("batch norm", precision)] == Goal(1.25)
+    of = "step ÷ least time, weight norm, {}, one thread, CIFAR network of width 4"
+    assert (rows[of.format("bf16")], rows[of.format("float32")]) == (Goal(1.35), None)
+    flags["cpu_instructions"] = ["avx2"]
+    assert not Setting(torch.device("cpu")).matrix_units
+
+
+def test_bf16_is_not_measured_without_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for supported in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda s=supported: s)
+        assert bool(Setting(torch.device("cpu")).no_bf16) != supported
+    assert not Setting(torch.device("cuda")).no_bf16
 
 
 def _made_up(name: str):
-    def group(setting: Setting) -> Iterator[Row]:
-        yield Row(f"{name} measured", "s", [1.5, 1.5], [1.0, 1.0], Goal(2.0))
+    def group(setting: Setting) -> Iterator[Measurement]:
+        yield Measurement(f"{name} measured", "s", [1.5, 1.5], [1.0, 1.0], Goal(2.0))
         if name == "adam":
             raise RuntimeError("no such luck\nand more")
-        yield Row(f"{name} elsewhere", "s", goal=Goal(90), note="needs a GPU")
+        yield Measurement(f"{name} elsewhere", "s", goal=Goal(90), note="needs a GPU")
 
     return group
 
@@ -124,8 +131,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _lines(folder: Path) -> dict[str, dict[str, str]]:
     (path,) = folder.glob("*.csv")
-    with path.open(newline="") as file:
-        return {record["row"]: record for record in csv.DictReader(file)}
+    return {record["row"]: record for record in report.read(path)}
 
 
 @pytest.mark.usefixtures("made_up")
@@ -158,8 +164,8 @@ def test_what_was_not_measured_is_no_number(tmp_path: Path) -> None:
 def test_groups_of_another_occasion_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--out", str(tmp_path), "--device", "cpu"]
     script.main(["weight_norm", "input", *arguments])
-    now = table.occasion
-    monkeypatch.setattr(table, "occasion", lambda setting: now(setting) | {"commit": "another"})
+    now = report.occasion
+    monkeypatch.setattr(report, "occasion", lambda setting: now(setting) | {"commit": "another"})
     script.main(["input", *arguments])
     lines = _lines(tmp_path)
     assert lines["input measured"]["commit"] == "another"
@@ -176,19 +182,22 @@ def test_a_smoke_version_meets_no_goal(tmp_path: Path) -> None:
     assert "Smoke version" in page.read_text()
 
 
-def test_the_script_draws_the_profile(
-    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(files.ROOT_VARIABLE, str(data_root))
-    assert script.main(["profile", "--smoke", "--out", str(tmp_path)]) == 0
-    (drawn,) = tmp_path.glob("*_profile.png")
-    with drawn.with_suffix(".csv").open(newline="") as file:
-        parts = list(csv.DictReader(file))
-    of_weight_norm = [part for part in parts if ", weight norm, " in part["step"]]
-    spent = {part["class"]: float(part["milliseconds"]) for part in of_weight_norm}
-    assert all(spent[each] > 0 for each in ("convolution", "weight norm", "noise", "optimiser"))
-    assert spent["normalisation"] == 0
-    assert sum(float(part["share"]) for part in of_weight_norm) == pytest.approx(1)
+def test_what_an_earlier_version_measured_stays(tmp_path: Path) -> None:
+    """The committed table, with a group measured anew and one that is no longer there."""
+    (committed,) = (RESULTS / "benchmarks").glob("cpu-intel-xeon-4-cores.csv")
+    before = report.read(committed)
+    path = tmp_path / "cpu"
+    path.with_suffix(".csv").write_bytes(committed.read_bytes())
+    now = {key: before[0][key] for key in ("hardware", "threads", "torch", "python", "commit")}
+    row = Measurement("a", "s", [1.0], [2.0])
+    report.write(path, "adam", [row], now | {"date": "2026-12-01"}, smoke=False)
+    after = report.read(path.with_suffix(".csv"))
+    kept = [line for line in before if line["group"] != "adam"]
+    assert {line["group"] for line in kept} > {"memory", "run"}
+    assert sorted(line["row"] for line in after) == sorted(["a", *(line["row"] for line in kept)])
+    assert [line for line in after if line in kept and line["group"] == "memory"]
+    page = report.markdown(committed.stem, before, smoke=False)
+    assert page == committed.with_suffix(".md").read_text()
 
 
 def test_usage_errors(tmp_path: Path) -> None:
@@ -202,6 +211,10 @@ def test_usage_errors(tmp_path: Path) -> None:
     [
         ("Intel(R) Xeon(R) Processor, 4 cores", "cpu-intel-xeon-4-cores"),
         (
+            "Intel(R) Xeon(R) Processor (family 6 model 207 stepping 2, AMX), 2 cores",
+            "cpu-intel-xeon-family-6-model-207-stepping-2-amx-2-cores",
+        ),
+        (
             "Intel(R) Core(TM) i7-8550U CPU @ 1.80GHz, 8 cores",
             "cpu-intel-core-i7-8550u-cpu-8-cores",
         ),
@@ -210,4 +223,4 @@ def test_usage_errors(tmp_path: Path) -> None:
 )
 def test_device_as_a_file_name(hardware: str, expected: str) -> None:
     setting = Setting(torch.device("cpu"))
-    assert table.slug(setting, {"hardware": hardware}) == expected
+    assert report.slug(setting, {"hardware": hardware}) == expected

@@ -2,7 +2,7 @@
 
 It is the FLOPs of the step (convolutions and matrix products, forward and backward, counted by
 torch's FlopCounterMode) over the rate at which the same device does a large matrix product in the
-precision of a run.
+precision of the step.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.classification import loss_and_errors
-from wnrepro.engine import Training
+from wnrepro.training import SupervisedTraining
 
 
 @dataclass(frozen=True)
@@ -25,21 +24,19 @@ class Product:
     text: str
 
 
-def product(setting: Setting, dtype: torch.dtype | None = None) -> Product:
-    """Of matrices of `dtype`; None for the one that a run computes in on this device."""
+def product(setting: Setting, precision: str) -> Product:
+    """Of matrices in float32 or bf16."""
     size = setting.pick(setting.on_gpu_or_cpu(8192, 2048), 128)
-    dtype = dtype or setting.on_gpu_or_cpu(torch.bfloat16, torch.float32)
+    dtype = {"bf16": torch.bfloat16, "float32": torch.float32}[precision]
     a, b = (torch.randn(size, size, device=setting.device, dtype=dtype) for _ in range(2))
-    text = f"a product of {size}×{size} in {str(dtype).removeprefix('torch.')}"
-    return Product(lambda: a @ b, 2 * size**3, text)
+    return Product(lambda: a @ b, 2 * size**3, f"a product of {size}×{size} in {precision}")
 
 
-def flops(training: Training) -> int:
-    """Of forward and backward of all its training images; weights stay as they are."""
-    split = training.dataset.train
+def flops(training: SupervisedTraining) -> int:
+    """Of forward and backward of a batch; weights stay as they are."""
+    batch = training.objective.batch(torch.arange(training.batch_size, device=training.device))
     with FlopCounterMode(display=False) as counter, training.autocast():
-        loss, _ = loss_and_errors(training.model(split.images), split.labels)
-        loss.backward()
+        training.objective.loss(training.model, *batch)[0].backward()
     training.optimizer.zero_grad(set_to_none=True)
     count = counter.get_total_flops()
     assert count > 0, "a step without arithmetic"

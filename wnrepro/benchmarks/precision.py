@@ -1,70 +1,111 @@
 """bf16 against float32, and channels-last against contiguous: steps of the CIFAR-10 network.
 
-A step as in `steps`, of the wn arm, eager on a CPU. What bf16 gains depends on the processor's
-instructions (the note says which torch uses) and is limited by what it does for a matrix product,
-which the last row shows.
+A step of the wn arm as in `steps`, eager on a CPU, there with one thread and with two. What bf16
+gains depends on the processor's instructions, and is limited by what it gains for a matrix
+product. On a CPU also: two processes that train side by side, one thread each, against one alone,
+per step.
 """
 
+import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
 
 import torch
-from torch.testing import assert_close
 
+from wnrepro.allocator import keep_freed_memory
 from wnrepro.benchmarks.limit import product
-from wnrepro.benchmarks.row import Goal, Row
-from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.tasks import CPU_WIDTH, bare_step, cifar
-from wnrepro.benchmarks.timing import compare
-from wnrepro.classification import loss_and_errors
-from wnrepro.engine import Training
+from wnrepro.benchmarks.measurement import Goal, Measurement
+from wnrepro.benchmarks.networks import check_same_loss, cifar, step_of
+from wnrepro.benchmarks.setting import Setting, cores
+from wnrepro.benchmarks.timing import compare, seconds, threads
 
-CPU_GOAL = Goal(1.8, at_least=True)
-
-
-def precision(setting: Setting) -> Iterator[Row]:
-    for width in setting.pick(setting.on_gpu_or_cpu((96,), (96, CPU_WIDTH)), (4,)):
-        yield from _rows(setting, width)
-    half, full = (product(setting, dtype) for dtype in (torch.bfloat16, torch.float32))
-    series = compare(setting, half.run, full.run)
-    a, b = ([half.flops / 1e9 / seconds for seconds in each] for each in series)
-    name = "bf16 ÷ float32, product of two matrices"
-    yield Row(name, "GFLOP/s", a, b, note=f"{half.text} and in float32")
+AMX_GOAL = Goal(0.35)
+NAMES = {None: "", 1: "one thread, ", 2: "two threads, "}
+STEP = "step of weight norm"
 
 
-def _rows(setting: Setting, width: int) -> Iterator[Row]:
-    task = cifar(setting, width)
-    dataset = task.dataset(setting, task.batch_size, 1)
-    images, labels = dataset.train.images, dataset.train.labels
-    half, full, contiguous = (
-        task.training(setting, dataset, precision=each) for each in ("bf16", "float32", "float32")
+def precision(setting: Setting) -> Iterator[Measurement]:
+    network = cifar(setting, 96)
+    for count in setting.on_gpu_or_cpu((None,), (1, 2)):
+        name = f"bf16 ÷ float32, {STEP}, {NAMES[count]}{network.name}"
+        if note := setting.no_bf16 or _too_few(count):
+            yield Measurement(name, note=note)
+            continue
+        with threads(count):
+            trainings = [
+                network.training(setting, network.batch_size, precision=each, threads=count)
+                for each in ("bf16", "float32")
+            ]
+            check_same_loss(*trainings, rtol=2e-2)
+            times = compare(setting, *map(step_of, trainings), repeats=7)
+        half, full = ([1e3 * each for each in series] for series in times)
+        goal = AMX_GOAL if setting.matrix_units else None
+        yield Measurement(name, "ms", half, full, goal, _kernels(setting))
+    if not setting.gpu:
+        for each in ("float32", "bf16"):
+            yield _side_by_side(setting, each)
+    ours, contiguous = (
+        network.training(setting, network.batch_size, precision="float32") for _ in range(2)
     )
     contiguous.model.to(memory_format=torch.contiguous_format)
-    _check_same_loss(half, full, 2e-2)
-    _check_same_loss(contiguous, full, setting.on_gpu_or_cpu(2e-2, 1e-4))
-    ready = [bare_step(each)[0] for each in (half, full, contiguous)]
-    functions = [lambda step=step: step(images, labels) for step in ready]
-    times = compare(setting, *functions, repeats=7)
-    a, b, c = ([task.batch_size / each for each in series] for series in times)
-    goal = CPU_GOAL if width == 96 and not setting.gpu and _has_bf16() else None
-    note = "" if setting.gpu else f"torch's kernels: {torch.backends.cpu.get_cpu_capability()}"
-    if not setting.gpu:
-        note += ", the processor has AVX512-BF16" if _has_bf16() else ", no AVX512-BF16"
-    yield Row(f"bf16 ÷ float32, {task.name}", "images/s", a, b, goal, note)
-    yield Row(f"channels-last ÷ contiguous, float32, {task.name}", "images/s", b, c)
+    check_same_loss(contiguous, ours, setting.on_gpu_or_cpu(2e-2, 1e-4))
+    times = compare(setting, step_of(ours), step_of(contiguous), repeats=7)
+    a, b = ([1e3 * each for each in series] for series in times)
+    yield Measurement(f"channels-last ÷ contiguous, float32, {network.name}", "ms", a, b)
+    name = "bf16 ÷ float32, product of two matrices"
+    if setting.no_bf16:
+        yield Measurement(name, note=setting.no_bf16)
+        return
+    half, full = (product(setting, each) for each in ("bf16", "float32"))
+    times = compare(setting, half.run, full.run)
+    a, b = ([half.flops / 1e9 / each for each in series] for series in times)
+    yield Measurement(name, "GFLOP/s", a, b, note=f"{half.text} and in float32")
 
 
-def _has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported())
+def _too_few(count: int | None) -> str:
+    return f"needs {count} cores" if cores() < (count or 1) else ""
 
 
-@torch.no_grad()
-def _check_same_loss(one: Training, other: Training, rtol: float) -> None:
-    """In evaluation mode: without noise."""
-    losses = []
-    for training in (one, other):
-        split = training.dataset.train
-        training.model.eval()
-        with training.autocast():
-            losses.append(loss_and_errors(training.model(split.images), split.labels)[0])
-        training.model.train()
-    assert_close(*losses, rtol=rtol, atol=0.0)
+def _kernels(setting: Setting) -> str:
+    return "" if setting.gpu else f"torch's kernels: {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _side_by_side(setting: Setting, precision: str) -> Measurement:
+    """ours: mean seconds of a step in each of two processes. usual: in one of them, alone."""
+    name = f"two processes ÷ one, {STEP}, {precision}, one thread each"
+    name = f"{name}, {cifar(setting, 96).name}"
+    if note := (setting.no_bf16 if precision == "bf16" else "") or _too_few(2):
+        return Measurement(name, note=note)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, context, _meet, (context.Barrier(2, timeout=600),)) as pool:
+        futures = [pool.submit(_steps, setting, precision, first) for first in (True, False)]
+        (one, alone), (other, _) = (future.result() for future in futures)
+    both = [1e3 * (a + b) / 2 for a, b in zip(one, other, strict=True)]
+    return Measurement(name, "ms", both, [1e3 * each for each in alone], note="per step of each")
+
+
+_barrier: Barrier
+
+
+def _meet(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+    keep_freed_memory()
+
+
+def _steps(setting: Setting, precision: str, first: bool) -> tuple[list[float], list[float]]:
+    """Seconds of a step while the other process steps too; and of the first while it waits."""
+    network = cifar(setting, 96)
+    training = network.training(setting, network.batch_size, precision=precision, threads=1)
+    step = step_of(training)
+    step()
+    together, alone = [], []
+    for _ in range(setting.pick(7, 2)):
+        _barrier.wait()
+        together.append(seconds(step, setting.device, calls=3))
+        _barrier.wait()
+        if first:
+            alone.append(seconds(step, setting.device, calls=3))
+    _barrier.wait()
+    return together, alone

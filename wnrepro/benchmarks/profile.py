@@ -1,13 +1,14 @@
-"""Where the time of a training step goes: one eager step per arm, its operations by class.
+"""What share of a training step is no convolution: eager steps, profiled one by one.
 
 Of an operation counts the time spent in itself (on a GPU: in its kernels), not in those that it
 calls. What it belongs to is said by its name (convolutions, products, copies) or by the module it
 was called from; the backward pass of an operation belongs where the operation does. Time between
-operations, Python's own, is in no class. The profiler slows small operations down: shares are to
-be compared, times are those of the other groups.
+operations, Python's own, is in no class. The profiler slows small operations down; how long a step
+takes is said by `steps`. On a CPU with one thread, in float32 and in bf16.
 """
 
 import re
+import statistics
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -16,10 +17,10 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, record_function
 
 from wnrepro.arms import ARMS, PAPER_ARMS
-from wnrepro.benchmarks.row import Row
+from wnrepro.benchmarks.measurement import Goal, Measurement
+from wnrepro.benchmarks.networks import cifar, step_of
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.tasks import cifar
-from wnrepro.classification import Sums
+from wnrepro.benchmarks.timing import threads
 from wnrepro.nn import (
     BatchNorm,
     Dropout,
@@ -28,10 +29,13 @@ from wnrepro.nn import (
     MeanOnlyBatchNorm2d,
 )
 from wnrepro.nn.layers import WeightNormLayer
-from wnrepro.step import Step
+from wnrepro.training import SupervisedTraining
 
+AMX_GOAL = Goal(15)
+"""Of weight norm in bf16, in percent, where the processor has matrix units."""
+CONVOLUTION = "convolution"
 _BY_NAME = {
-    "convolution": re.compile(r"conv", re.IGNORECASE),
+    CONVOLUTION: re.compile(r"conv", re.IGNORECASE),
     "matrix product": re.compile(r"aten::(addmm|mm|bmm|baddbmm|mkldnn_linear)"),
     "copies": re.compile(r"aten::copy_"),
 }
@@ -42,48 +46,54 @@ _BY_MODULE = {
     "pooling": (nn.MaxPool2d, nn.AdaptiveAvgPool2d),
     "noise": (Dropout, GaussianNoise),
 }
+CLASSES = (*_BY_NAME, *_BY_MODULE, "loss", "optimiser", "other")
 _RANGE = "class: "
 _BACKWARD = "autograd::engine::evaluate_function"
 
-CLASSES = (
-    *("convolution", "matrix product", "weight norm", "normalisation", "nonlinearity", "pooling"),
-    *("noise", "loss", "optimiser", "copies", "other"),
-)
+
+def profile(setting: Setting) -> Iterator[Measurement]:
+    network = cifar(setting, 96)
+    count = setting.on_gpu_or_cpu(None, 1)
+    for precision in setting.on_gpu_or_cpu(("bf16",), ("float32", "bf16")):
+        said = precision if setting.gpu else f"{precision}, one thread"
+        for arm in PAPER_ARMS:
+            name = f"no convolution, share of a step, {ARMS[arm].label}, {said}, {network.name}"
+            if precision == "bf16" and setting.no_bf16:
+                yield Measurement(name, note=setting.no_bf16)
+                continue
+            with threads(count):
+                options = {"arm": arm, "precision": precision, "threads": count, "eager": True}
+                training = network.training(setting, network.batch_size, **options)
+                shares = _shares(training, setting.pick(7, 2))
+            found = [100 - each[CONVOLUTION] for each in shares]
+            assert max(found) < 100, "no convolution in the profile of a convolutional network"
+            medians = {name: statistics.median(each[name] for each in shares) for name in CLASSES}
+            largest = sorted(CLASSES, key=lambda name: -medians[name])[:5]
+            note = ", ".join(f"{name} {medians[name]:.0f} %" for name in largest)
+            judged = setting.matrix_units and (arm, precision) == ("wn", "bf16")
+            yield Measurement(name, "%", found, goal=AMX_GOAL if judged else None, note=note)
 
 
-def profile(setting: Setting) -> Iterator[Row]:
-    task = cifar(setting, 96)
-    dataset = task.dataset(setting, task.batch_size, 1)
-    images, labels = dataset.train.images, dataset.train.labels
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if setting.gpu else [])]
-    for arm in PAPER_ARMS:
-        training = task.training(setting, dataset, arm)
-        step = Step(training.model, training.optimizer, Sums(setting.device), training.autocast)
-        for _ in range(setting.pick(3, 1)):
-            step(images, labels)
-        _name_modules(training.model)
-        count = setting.pick(5, 1)
+def _shares(training: SupervisedTraining, repeats: int) -> list[dict[str, float]]:
+    """Per repeat the percentage of each class."""
+    step, on_gpu = step_of(training), training.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    for _ in range(2):
+        step()
+    _name_modules(training.model)
+    found = []
+    for _ in range(repeats):
         with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
-            for _ in range(count):
-                step(images, labels)
-            if setting.gpu:
+            step()
+            if on_gpu:
                 torch.cuda.synchronize()
-        parts = by_class(profiler.events() or [], setting.gpu)
-        parts = {name: milliseconds / count for name, milliseconds in parts.items()}
-        total = sum(parts.values())
-        assert parts["convolution"] > 0, "no convolution in the profile of a convolutional network"
-        largest = sorted(parts, key=lambda name: -parts[name])[:4]
-        shares = ", ".join(f"{name} {100 * parts[name] / total:.0f} %" for name in largest)
-        yield Row(
-            f"time in operations, eager, {ARMS[arm].label}, {task.name}",
-            *("ms", [total]),
-            note=shares,
-            parts=parts,
-        )
+        parts = by_class(profiler.events() or [], on_gpu)
+        found.append({name: 100 * part / sum(parts.values()) for name, part in parts.items()})
+    return found
 
 
 def by_class(events: Sequence[FunctionEvent], on_gpu: bool) -> dict[str, float]:
-    """Milliseconds per class, all of CLASSES."""
+    """Microseconds per class, all of CLASSES."""
     ordered = sorted(
         (each for each in events if each.device_type == torch.autograd.DeviceType.CPU),
         key=lambda each: each.time_range.start,
@@ -91,12 +101,13 @@ def by_class(events: Sequence[FunctionEvent], on_gpu: bool) -> dict[str, float]:
     # The operation that made a node of the graph is the last forward one with its number.
     forward: dict[int, str] = {}
     for event in ordered:
-        if event.sequence_nr >= 0 and not _in_backward(event):
+        in_backward = any(each.name.startswith(_BACKWARD) for each in _with_ancestors(event))
+        if event.sequence_nr >= 0 and not in_backward:
             forward[event.sequence_nr] = _class(event, {})
     totals = dict.fromkeys(CLASSES, 0.0)
     for event in ordered:
         microseconds = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        totals[_class(event, forward)] += microseconds / 1e3
+        totals[_class(event, forward)] += microseconds
     return totals
 
 
@@ -112,10 +123,6 @@ def _class(event: FunctionEvent, forward: dict[int, str]) -> str:
         if each.name.startswith(_BACKWARD):
             return forward.get(each.sequence_nr, "other")
     return "loss"  # what is in no module and no update: loss, errors, sums
-
-
-def _in_backward(event: FunctionEvent) -> bool:
-    return any(each.name.startswith(_BACKWARD) for each in _with_ancestors(event))
 
 
 def _with_ancestors(event: FunctionEvent) -> Iterator[FunctionEvent]:

@@ -2,9 +2,12 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
+
+from wnrepro.runs.manifest import processor
 
 T = TypeVar("T")
 
@@ -27,13 +30,31 @@ class Setting:
     def gpu(self) -> bool:
         return self.device.type == "cuda"
 
+    def on_gpu_or_cpu(self, gpu: T, cpu: T) -> T:
+        return gpu if self.gpu else cpu
+
+    @property
+    def precision(self) -> str:
+        """That of a run on this device."""
+        return self.on_gpu_or_cpu("bf16", "float32")
+
     @property
     def workers(self) -> int:
         """Processes of a DataLoader: as many as there are cores."""
         return self.pick(cores(), 1)
 
-    def on_gpu_or_cpu(self, gpu: T, cpu: T) -> T:
-        return gpu if self.gpu else cpu
+    @cached_property
+    def matrix_units(self) -> bool:
+        """Whether this is a CPU with AMX for bf16. The goals for bf16 on a CPU are its alone."""
+        return not self.gpu and "amx_bf16" in (processor()["cpu_instructions"] or ())
+
+    @property
+    def no_bf16(self) -> str:
+        """Why bf16 is not measured here; empty where it is. Without instructions a step takes
+        minutes."""
+        if self.gpu or self.smoke or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return ""
+        return "the processor has no instructions for bf16"
 
 
 def cores() -> int:

@@ -1,65 +1,79 @@
-"""What a training step of each arm costs: against plain's, and against the least time it can take.
+"""What a training step of each arm costs: against another arm's, and the least time it can take.
 
 The network has the paper's width on a CPU too: in a narrow one all that is not a convolution weighs
-more. A step on one batch of CIFAR-10 that lies on the device: noise, forward, loss, backward, sums,
-the update; on a GPU in bf16, compiled and captured, as in a run of 200 epochs. The least time:
-see `limit`.
+more. First with all of torch's threads against plain, in the precision of a run; on a GPU compiled
+and captured, as in a run of 200 epochs. On a CPU then with one thread, in float32 and in bf16,
+against weight norm: two runs of one thread side by side are the fastest way through the paper's
+protocol on two cores. The least time: see `limit`.
 """
 
 import statistics
-from collections.abc import Iterator
-
-import torch
-from torch.testing import assert_close
+from collections.abc import Iterator, Mapping
 
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.benchmarks.limit import flops, product
-from wnrepro.benchmarks.row import Goal, Row
+from wnrepro.benchmarks.measurement import Goal, Measurement
+from wnrepro.benchmarks.networks import check_finite, check_same_loss, cifar, step_of
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.tasks import bare_step, cifar
-from wnrepro.benchmarks.timing import compare
-from wnrepro.engine import Training
+from wnrepro.benchmarks.timing import compare, threads
 
 GOALS = {"wn": Goal(1.02), "wn_mean_only_bn": Goal(1.05)}
+"""Against plain."""
+AMX_GOALS = {"bn": Goal(1.25), "mean_only_bn": Goal(1.10), "wn_mean_only_bn": Goal(1.10)}
+"""Against weight norm, where the processor has matrix units."""
+AMX_LEAST = Goal(1.35)
 
 
-def steps(setting: Setting) -> Iterator[Row]:
-    task = cifar(setting, 96)
-    dataset = task.dataset(setting, task.batch_size, 1)
-    images, labels = dataset.train.images, dataset.train.labels
-    trainings = {arm: task.training(setting, dataset, arm) for arm in PAPER_ARMS}
-    # TF32, in which a GPU convolves float32, has three digits.
-    _check_same_start(trainings, setting.on_gpu_or_cpu(2e-2, 1e-4))
-    counts = {arm: flops(training) for arm, training in trainings.items()}
-    # All are built before the first runs: building compiled steps forgets what is compiled.
-    ready = {arm: bare_step(training) for arm, training in trainings.items()}
-    functions = [lambda step=step: step(images, labels) for step, _ in ready.values()]
-    large = product(setting)
-    *series, per_product = compare(setting, *functions, large.run)
-    for arm, (_, sums) in ready.items():
-        assert sums.read()[0] < float("inf"), f"the loss of {arm} is not finite"
+def steps(setting: Setting) -> Iterator[Measurement]:
+    yield from _rows(setting, "plain", GOALS, None, setting.precision)
+    if setting.gpu:
+        return
+    for precision in ("float32", "bf16"):
+        if precision == "bf16" and setting.no_bf16:
+            yield Measurement("steps in bf16, one thread", note=setting.no_bf16)
+            continue
+        goals = AMX_GOALS if setting.matrix_units else {}
+        least = AMX_LEAST if setting.matrix_units and precision == "bf16" else None
+        said = f"{precision}, one thread, "
+        yield from _rows(setting, "wn", goals, least, precision, 1, said)
 
+
+def _rows(
+    setting: Setting,
+    base: str,
+    goals: Mapping[str, Goal],
+    least_goal: Goal | None,
+    precision: str,
+    count: int | None = None,
+    said: str = "",
+) -> Iterator[Measurement]:
+    """Each arm ÷ `base`, and weight norm ÷ its least time. said: in the rows' names."""
+    network = cifar(setting, 96)
+    options = {"precision": precision, "threads": count}
+    with threads(count):
+        # All are built before the first runs: building compiled steps forgets what is compiled.
+        trainings = {
+            arm: network.training(setting, network.batch_size, arm=arm, **options)
+            for arm in PAPER_ARMS
+        }
+        # bf16, and TF32, in which a GPU convolves float32, have three digits.
+        rtol = 1e-4 if precision == "float32" and not setting.gpu else 2e-2
+        check_same_loss(trainings["plain"], trainings["wn"], rtol)
+        check_same_loss(trainings["mean_only_bn"], trainings["wn_mean_only_bn"], rtol)
+        work, large = flops(trainings["wn"]), product(setting, precision)
+        functions = [step_of(training) for training in trainings.values()]
+        *series, per_product = compare(setting, *functions, large.run, repeats=7)
+    for training in trainings.values():
+        check_finite(training)
     times = {arm: [1e3 * t for t in its] for arm, its in zip(PAPER_ARMS, series, strict=True)}
-    for arm in PAPER_ARMS[1:]:
-        name = f"step of {ARMS[arm].label} ÷ of plain, {task.name}"
-        yield Row(name, "ms", times[arm], times["plain"], GOALS.get(arm))
     for arm in PAPER_ARMS:
-        least = [1e3 * counts[arm] * seconds / large.flops for seconds in per_product]
-        share = statistics.median(a / b for a, b in zip(least, times[arm], strict=True))
-        yield Row(
-            f"step ÷ least time, {ARMS[arm].label}, {task.name}",
-            *("ms", times[arm], least),
-            note=f"{counts[arm] / 1e9:.3g} GFLOP; {100 * share:.0f} % of the rate of {large.text}",
-        )
-
-
-@torch.no_grad()
-def _check_same_start(trainings: dict[str, Training], atol: float) -> None:
-    """wn starts as plain's function, with and without mean-only batch norm; noise switched off."""
-    for one, other in (("plain", "wn"), ("mean_only_bn", "wn_mean_only_bn")):
-        logits = []
-        for arm in (one, other):
-            model = trainings[arm].model.eval()
-            logits.append(model(trainings[arm].dataset.train.images))
-            model.train()
-        assert_close(*logits, rtol=1e-3, atol=atol)
+        if arm != base:
+            name = f"step of {ARMS[arm].label} ÷ of {ARMS[base].label}, {said}{network.name}"
+            yield Measurement(name, "ms", times[arm], times[base], goals.get(arm))
+    least = [1e3 * work * seconds / large.flops for seconds in per_product]
+    share = statistics.median(a / b for a, b in zip(least, times["wn"], strict=True))
+    yield Measurement(
+        f"step ÷ least time, {ARMS['wn'].label}, {said}{network.name}",
+        *("ms", times["wn"], least, least_goal),
+        note=f"{work / 1e9:.3g} GFLOP; {100 * share:.0f} % of the rate of {large.text}",
+    )

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import torch
 
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.step import WARM_UP
 
 Timed = Callable[[], float]
 """Does its work once more and returns how long it took, in seconds."""
@@ -31,9 +30,8 @@ def in_turn(*ways: Timed, repeats: int, warm_up: int = 1) -> tuple[Series, ...]:
 
 def compare(setting: Setting, *functions: Callable[[], object], repeats: int = 9) -> list[Series]:
     """Seconds per call of each function, in turn, in blocks of as many calls as take BLOCK_SEC."""
-    block_sec = setting.pick(BLOCK_SEC, 0.0)
-    ways = [_in_blocks(function, setting.device, block_sec) for function in functions]
-    return list(in_turn(*ways, repeats=setting.pick(repeats, 2)))
+    ways = [_in_blocks(function, setting) for function in functions]
+    return list(in_turn(*ways, repeats=setting.pick(repeats, 2), warm_up=setting.pick(1, 0)))
 
 
 def once(function: Callable[[], object], device: torch.device) -> Timed:
@@ -53,20 +51,22 @@ def seconds(function: Callable[[], object], device: torch.device, calls: int = 1
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """So many CPU threads within; None leaves them as they are."""
+    """So many CPU threads within; None for as many as there are. Afterwards as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
+    if count is not None:
+        torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _in_blocks(function: Callable[[], object], device: torch.device, block_sec: float) -> Timed:
-    for _ in range(WARM_UP + 2):  # what the first calls do besides: allocate, compile, capture
+def _in_blocks(function: Callable[[], object], setting: Setting) -> Timed:
+    for _ in range(setting.on_gpu_or_cpu(5, 1)):  # allocate, compile, capture
         function()
-    calls = max(1, math.ceil(block_sec / seconds(function, device, calls=2)))
-    return lambda: seconds(function, device, calls)
+    block_sec = setting.pick(BLOCK_SEC, 0.0)
+    calls = max(1, math.ceil(block_sec / seconds(function, setting.device)))
+    return lambda: seconds(function, setting.device, calls)
 
 
 def _wait_for(device: torch.device) -> None:

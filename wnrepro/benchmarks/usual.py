@@ -16,8 +16,8 @@ from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
+from wnrepro.benchmarks.networks import LEARNING_RATE, Network
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.tasks import LEARNING_RATE, Task
 from wnrepro.data import files
 from wnrepro.nn import Dropout, GaussianNoise, Unit
 
@@ -34,7 +34,7 @@ class Noise(nn.Module):
 
 
 def network(ours: nn.Module) -> nn.Sequential:
-    """The network of our `wn` arm from torch's own layers, with the same weights."""
+    """Our network of arm wn from torch's own layers, with the same weights."""
     layers: list[nn.Module] = []
     for module in ours.children():
         match module:
@@ -46,19 +46,19 @@ def network(ours: nn.Module) -> nn.Sequential:
                 layers.append(Noise(module.std))
             case _:
                 layers.append(copy.deepcopy(module))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers).train()
 
 
-def loader(task: Task, setting: Setting, n: int | None) -> DataLoader:
+def loader(network: Network, setting: Setting, n: int | None) -> DataLoader:
     """The first n training images (None: all), scaled as ours are: (p − 127.5)/128."""
     scale = transforms.Normalize((0.5,), (128 / 255,))
-    published = _DATASETS[task.data](
-        files.locate(task.data, setting.root),
+    published = _DATASETS[network.data](
+        files.locate(network.data, setting.root),
         transform=transforms.Compose([transforms.ToTensor(), scale]),
     )
     return DataLoader(
         published if n is None else Subset(published, range(n)),
-        batch_size=task.batch_size,
+        batch_size=network.batch_size,
         shuffle=True,
         num_workers=setting.workers,
         persistent_workers=True,

@@ -8,38 +8,32 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.testing import assert_close
 
 from wnrepro import equations
-from wnrepro.benchmarks.row import Goal, Row
+from wnrepro.benchmarks.measurement import Goal, Measurement
+from wnrepro.benchmarks.networks import cifar, mnist
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.benchmarks.timing import compare, threads
-from wnrepro.models import build
 from wnrepro.optim import Adam
 
 GOAL = Goal(1.1)
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
 
-def adam(setting: Setting) -> Iterator[Row]:
-    networks = {
-        "CIFAR network of width 96": ("convpool_cnn_c", (3, 32, 32), None),
-        "MNIST MLP": ("mlp", (1, 28, 28), 1),
-    }
-    for name, (model, shape, count) in networks.items():
-        network = build(model, "wn", shape, 10).to(setting.device)
-        F.cross_entropy(
-            network(torch.randn(2, *shape, device=setting.device)),
-            torch.zeros(2, dtype=torch.int64, device=setting.device),
-        ).backward()
-        _check(network)
-        ours = Adam(_parameters(network), 1e-9, (BETA1, BETA2), EPS)
-        usual = torch.optim.Adam(_parameters(network), 1e-9, (BETA1, BETA2), EPS, fused=True)
-        with threads(None if setting.gpu else count):
+def adam(setting: Setting) -> Iterator[Measurement]:
+    for network in (cifar(setting, 96), mnist(setting)):
+        with threads(None if setting.gpu else network.threads):
+            training = network.training(setting, network.batch_size, precision="float32")
+            batch = training.objective.batch(torch.arange(2, device=setting.device))
+            training.objective.loss(training.model, *batch)[0].backward()
+            _check(training.model)
+            given = (1e-9, (BETA1, BETA2), EPS)
+            ours = Adam(_parameters(training.model), *given)
+            usual = torch.optim.Adam(_parameters(training.model), *given, fused=True)
             times = compare(setting, ours.step, usual.step, repeats=15)
         a, b = ([1e6 * each for each in series] for series in times)
-        yield Row(f"Adam on the parameters of the {name}", "µs", a, b, GOAL)
+        yield Measurement(f"Adam on the parameters of the {network.name}", "µs", a, b, GOAL)
 
 
 def _parameters(network: nn.Module) -> list[nn.Parameter]:

@@ -1,10 +1,9 @@
 """Fitting the whitening of CIFAR-10: ours against the SVD of the covariance by numpy and SciPy.
 
 The usual way is the class ZCA of the authors' code: centre, XᵀX/N, `scipy.linalg.svd`, the two
-products; in float64, as ours is and where both must agree, and in float32, as theirs was, which
-is another matrix: the note says by how much. Theirs starts from the scaled images in float32, ours
-from the pixels that these are made of, both in memory; with the same number of threads, the one
-that ours always takes (`FIT_THREADS`).
+products. Once in float64, as ours is and where both must agree; once in float32, as theirs was,
+which is another matrix: the note says by how much. Theirs starts from the scaled images in
+float32, ours from the pixels that these are made of, both in memory, with `FIT_THREADS` threads.
 """
 
 from collections.abc import Iterator
@@ -15,17 +14,17 @@ from scipy import linalg
 from threadpoolctl import threadpool_limits
 from torch.testing import assert_close
 
-from wnrepro.benchmarks.row import Goal, Row
+from wnrepro.benchmarks.measurement import Goal, Measurement
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.tasks import cifar
 from wnrepro.benchmarks.timing import in_turn, once
+from wnrepro.data import load
 from wnrepro.data.zca import EPSILON, FIT_THREADS, ZCA
 
 GOAL = Goal(1 / 3)
 
 
-def zca(setting: Setting) -> Iterator[Row]:
-    images = cifar(setting).dataset(setting, setting.pick(None, 2_000), 1).train.images.cpu()
+def zca(setting: Setting) -> Iterator[Measurement]:
+    images = load("cifar10", root=setting.root, train_size=setting.pick(None, 2_000)).train.images
     if setting.smoke:
         images = images[:, :, ::4, ::4]  # an SVD of all 3,072 pixels takes a minute
     flat = images.flatten(1).numpy()
@@ -40,21 +39,18 @@ def zca(setting: Setting) -> Iterator[Row]:
         with threadpool_limits(FIT_THREADS):
             found[dtype.__name__] = _by_svd(flat.astype(dtype))
 
-    cpu = torch.device("cpu")
-    ways = (
-        once(ours, cpu),
-        once(lambda: usual(np.float64), cpu),
-        once(lambda: usual(np.float32), cpu),
-    )
-    mine, double, single = in_turn(*ways, repeats=setting.pick(3, 2), warm_up=setting.pick(0, 1))
+    ways = (ours, lambda: usual(np.float64), lambda: usual(np.float32))
+    timed = [once(way, torch.device("cpu")) for way in ways]
+    mine, double, single = in_turn(*timed, repeats=setting.pick(3, 2), warm_up=setting.pick(0, 1))
     largest = float(np.abs(found["ours"]).max())
-    ours_, theirs = (torch.from_numpy(found[name]) for name in ("ours", "float64"))
-    assert_close(ours_, theirs, rtol=0.0, atol=1e-7 * largest)
+    matrices = [torch.from_numpy(found[name]) for name in ("ours", "float64")]
+    assert_close(*matrices, rtol=0.0, atol=1e-7 * largest)
     note = f"{len(images)} images of {flat.shape[1]} values, {FIT_THREADS} threads"
-    yield Row("ZCA.fit ÷ SVD of the covariance, float64", "s", mine, double, GOAL, note)
+    name = "ZCA.fit ÷ SVD of the covariance"
+    yield Measurement(f"{name}, float64", "s", mine, double, GOAL, note)
     off = float(np.abs(found["float32"] - found["ours"]).max()) / largest
     note += f"; ours in float64, the SVD's matrix is off by {100 * off:.2g} % of the largest entry"
-    yield Row("ZCA.fit ÷ SVD of the covariance, float32", "s", mine, single, note=note)
+    yield Measurement(f"{name}, float32", "s", mine, single, note=note)
 
 
 def _by_svd(x: np.ndarray) -> np.ndarray:

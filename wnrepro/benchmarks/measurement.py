@@ -1,10 +1,8 @@
-"""One row of the table: what was measured of ours and of the usual way, and the goal."""
+"""A row of the report: what was measured of ours and of the usual way, and the goal."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
-NEEDS_GPU = "needs a GPU"
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -22,12 +20,11 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """ours, usual: one number per repeat, in `unit`; those of one repeat were measured in turn.
 
-    A row without a usual way only reports ours. One without numbers says in its note why.
-    The goal is one for the ratio ours ÷ usual, or for ours where there is no usual way.
-    parts: of a profile, what `ours` is made of, in the same unit.
+    Without a usual way it only reports ours. Without numbers it says in its note why. The goal is
+    one for the ratio ours ÷ usual, or for ours where there is no usual way.
     """
 
     name: str
@@ -36,7 +33,6 @@ class Row:
     usual: Sequence[float] = ()
     goal: Goal | None = None
     note: str = ""
-    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ratios(self) -> list[float]:
@@ -50,11 +46,3 @@ class Row:
         """Whether the median reaches the goal; None without a goal or without numbers."""
         judged = self.ratios or list(self.ours)
         return self.goal.met(statistics.median(judged)) if self.goal and judged else None
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Lower quartile, median and upper quartile, interpolated; of one value three times it."""
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high

@@ -1,0 +1,113 @@
+"""What is trained: the paper's CIFAR-10 network and the MNIST MLP, put together as a run's are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch.testing import assert_close
+
+from wnrepro import assembly
+from wnrepro.benchmarks.setting import Setting
+from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimConfig, ScheduleConfig
+from wnrepro.training import SupervisedTraining
+
+LEARNING_RATE = 0.0003
+"""At which all arms learn. It stays, whatever is measured."""
+EPOCHS = 10_000
+
+CPU_WIDTH = 24
+"""Of the CIFAR-10 network on a CPU: a quarter of the paper's, a sixteenth of the work."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """name: in the table. data: the data set. model: as in a config. batch_size: of a step.
+
+    threads: CPU threads of a run; None for torch's choice.
+    """
+
+    name: str
+    data: str
+    model: ModelConfig
+    batch_size: int
+    threads: int | None = None
+
+    def training(
+        self,
+        setting: Setting,
+        n_train: int | None,
+        n_evaluation: int | None = 1,
+        *,
+        arm: str = "wn",
+        precision: str | None = None,
+        threads: int | None = None,
+        eager: bool = False,
+    ) -> SupervisedTraining:
+        """As a run's, on the first so many images (None: all), seed 0; it sets torch's threads.
+
+        The images are not whitened, which does not change how long a step takes. precision: None
+        for that of a run on this device. eager: neither compiled nor captured on a GPU, as the
+        CIFAR-10 network is for the paper's 200 epochs. The smoke version compiles nothing.
+        """
+        config = Config(
+            data=DataConfig(
+                *(self.data, False),
+                train_size=n_train,
+                evaluation_size=n_evaluation,
+                root=setting.root,
+            ),
+            model=self.model,
+            norm=NormConfig(arm),
+            optim=OptimConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
+            schedule=ScheduleConfig("constant"),
+            epochs=EPOCHS,
+            batch_size=self.batch_size,
+            seed=0,
+            precision=precision or setting.precision,
+            compile=setting.gpu and self.model.depth is None and not (eager or setting.smoke),
+            threads=threads or self.threads,
+        )
+        training = cast(SupervisedTraining, assembly.training(config, setting.device))
+        training.capture = False if eager else None
+        return training
+
+
+def cifar(setting: Setting, width: int | None = None) -> Network:
+    full = width or setting.on_gpu_or_cpu(96, CPU_WIDTH)
+    model = ModelConfig("convpool_cnn_c", setting.pick(full, 4), noise_std=0.15, dropout=0.5)
+    return Network(f"CIFAR network of width {model.width}", "cifar10", model, setting.pick(100, 20))
+
+
+def mnist(setting: Setting) -> Network:
+    model = ModelConfig("mlp", 256, depth=2)
+    return Network("MNIST MLP", "mnist", model, setting.pick(100, 50), threads=1)
+
+
+def step_of(training: SupervisedTraining) -> Callable[[], None]:
+    """A training step on the first batch of images, which lies on the device.
+
+    Noise, forward, loss, backward, sums, the update; on a GPU captured, as in a run.
+    """
+    first = torch.arange(training.batch_size, device=training.device)
+    batch = training.objective.batch(first)
+    training.model.train()
+    return lambda: training.train_step(batch)
+
+
+@torch.no_grad()
+def check_same_loss(one: SupervisedTraining, other: SupervisedTraining, rtol: float) -> None:
+    """On all training images, in evaluation mode: without noise."""
+    losses = []
+    for training in (one, other):
+        everything = torch.arange(training.objective.n_train, device=training.device)
+        batch = training.objective.batch(everything)
+        with training.autocast():
+            losses.append(training.objective.loss(training.model.eval(), *batch)[0])
+        training.model.train()
+    assert_close(*losses, rtol=rtol, atol=0.0)
+
+
+def check_finite(training: SupervisedTraining) -> None:
+    for parameter in training.model.parameters():
+        assert parameter.isfinite().all(), "a training diverged"
