@@ -209,7 +209,8 @@ def test_the_page_says_everything(tmp_path):
     page.write(judged, tmp_path, "python x")
     text = (tmp_path / "README.md").read_text()
     for said in (
-        texts.claim, texts.equation, texts.expectation, texts.reproduced_if, "Not run yet.", "toy.png", "toy-dark.svg",
+        texts.claim, texts.equation, texts.expectation, texts.reproduced_if, "Not run yet.",
+        "toy.png", "toy-dark.svg",
         "*n = 3*", "Verdict: inconclusive", "3 seeds", "n \\| m", "torch 2.15.0", "a CPU",
         "0000000000", "python x", "toy_more.csv", "not run",
     ):  # fmt: skip
@@ -263,13 +264,13 @@ def test_smoke_size_from_the_measurement_to_the_page(name, tmp_path):
 
 def test_two_processes_do_a_real_experiment_and_a_killed_one_goes_on(script, tmp_path):
     """The whole command, smoke size, one experiment; then again with one piece missing."""
-    command = ["l2", "--smoke", "--results", str(tmp_path), "--jobs", "2"]
+    command = ["mean_noise", "--smoke", "--results", str(tmp_path), "--jobs", "2"]
     assert script.main(command) == 0
-    before = (tmp_path / "l2.csv").read_bytes()
-    files = sorted((tmp_path / ".parts" / "l2").iterdir())
+    before = (tmp_path / "mean_noise.csv").read_bytes()
+    files = sorted((tmp_path / ".parts" / "mean_noise").iterdir())
     files[0].unlink()
     kept = files[1].stat().st_mtime_ns
     assert script.main(command) == 0
-    assert (tmp_path / "l2.csv").read_bytes() == before
+    assert (tmp_path / "mean_noise.csv").read_bytes() == before
     assert files[1].stat().st_mtime_ns == kept
     assert files[0].exists()

@@ -8,16 +8,7 @@ from torch import Tensor, nn
 
 from wnrepro.equations import gradient_covariance
 from wnrepro.mechanisms import figures, hessian
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import stops, training, training_part, units
 from wnrepro.nn.weight_norm import weight_norm
 from wnrepro.statistics import t_interval
@@ -196,6 +187,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(
-    NAME, Texts.of(NAME), parts, measure, verdict, figures.conditioning, caption, version=2
-)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.conditioning, caption, version=2)

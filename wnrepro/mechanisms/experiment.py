@@ -1,7 +1,7 @@
 """What an experiment is.
 
 A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, holds one
-`EXPERIMENT = Experiment("<name>", …)`. In the order in which they happen:
+`EXPERIMENT = Experiment.of("<name>", …)`. In the order in which they happen:
 
 1. **`<name>.md`** is written before there are results: what the paper claims, what is expected,
    what would count as reproduced and what as not reproduced.
@@ -23,7 +23,7 @@ A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, h
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -141,6 +141,11 @@ class Experiment:
     draw: Callable[[Data], Figure]
     caption: Callable[[Data], str]
     version: int = 1
+
+    @classmethod
+    def of(cls, name: str, *functions: Any, version: int = 1) -> Self:
+        """With the texts of `<name>.md`. functions: those of the fields, in their order."""
+        return cls(name, Texts.of(name), *functions, version=version)
 
 
 def decide(seeds: int, *, reproduced: bool, not_reproduced: bool) -> Outcome:

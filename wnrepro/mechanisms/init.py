@@ -10,16 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from wnrepro.arms import ARMS
 from wnrepro.mechanisms import figures
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import INIT_IMAGES, Run, training, training_part, units
 from wnrepro.statistics import t_interval, wilson_interval
 
@@ -207,4 +198,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(NAME, Texts.of(NAME), parts, measure, verdict, figures.init, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.init, caption)

@@ -10,16 +10,7 @@ import torch
 from torch import Tensor
 
 from wnrepro.mechanisms import figures
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import Run, norms, training, training_part, units
 from wnrepro.nn import Unit
 from wnrepro.statistics import Interval, t_interval
@@ -268,4 +259,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(NAME, Texts.of(NAME), parts, measure, verdict, figures.l2, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.l2, caption)

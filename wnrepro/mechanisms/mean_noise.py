@@ -8,16 +8,7 @@ from torch import Tensor, nn
 
 from wnrepro.arms import ARMS
 from wnrepro.mechanisms import figures
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import stops, training, training_part, units
 from wnrepro.nn import BatchNorm, Unit
 from wnrepro.statistics import Interval, t_interval
@@ -181,4 +172,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(NAME, Texts.of(NAME), parts, measure, verdict, figures.mean_noise, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.mean_noise, caption)

@@ -9,16 +9,7 @@ import torch
 from torch import Tensor
 
 from wnrepro.mechanisms import figures
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.figures import ROUNDING
 from wnrepro.mechanisms.training import log_spaced, norms, training, training_part, units
 from wnrepro.statistics import t_interval
@@ -203,4 +194,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(NAME, Texts.of(NAME), parts, measure, verdict, figures.norm_growth, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.norm_growth, caption)

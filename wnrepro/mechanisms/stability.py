@@ -10,16 +10,7 @@ import torch
 
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.mechanisms import figures
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.figures import geometric_mean
 from wnrepro.mechanisms.loss_range import good_range
 from wnrepro.mechanisms.training import log_spaced, norms, training, training_part, units
@@ -207,12 +198,6 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(
-    NAME,
-    Texts.of(NAME),
-    parts,
-    measure,
-    verdict,
-    lambda data: figures.stability(data, ranges(data[NAME])),
-    caption,
+EXPERIMENT = Experiment.of(
+    NAME, parts, measure, verdict, lambda data: figures.stability(data, ranges(data[NAME])), caption
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimCon
 from wnrepro.data import Dataset
 from wnrepro.mechanisms.experiment import Part, Scalar
 from wnrepro.nn import Unit
+from wnrepro.training import SupervisedTraining
 
 INIT_IMAGES = 500
 """Images of the data-dependent init, as in the paper's protocol."""
@@ -28,7 +29,7 @@ OPTIMISERS = {
 class Run:
     """A training of the project's, before its first step, and what the experiments look at."""
 
-    training: Any
+    training: SupervisedTraining
     model: nn.Module
     dataset: Dataset
     optimizer: torch.optim.Optimizer
@@ -36,7 +37,7 @@ class Run:
     def losses(self) -> Iterator[float]:
         """Train; the training loss of each epoch. One that is not finite is the last."""
         for epoch in self.training.epochs():
-            yield epoch.metrics["train_loss"] if hasattr(epoch, "metrics") else epoch.train_loss
+            yield epoch.metrics["train_loss"]
 
     def order(self) -> Tensor:
         """The training images in the order of the first epoch: the init sees its beginning."""
@@ -111,9 +112,9 @@ def training(part: Part) -> Run:
         seed=int(part["seed"]),
         precision=str(part.get("precision", "float32")),
     )
-    made: Any = assembly.training(config, torch.device("cpu"))
-    task = getattr(made, "objective", made)
-    run = Run(made, task.model, task.dataset, made.optimizer)
+    made = cast(SupervisedTraining, assembly.training(config, torch.device("cpu")))
+    objective: Any = made.objective  # the one of images, which has them as a data set
+    run = Run(made, made.model, objective.dataset, made.optimizer)
     if "other_rate" in part:
         rest = run.set_apart([unit.v for unit in units(run.model).values()])
         rate = float(part["other_rate"])

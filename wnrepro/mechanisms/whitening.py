@@ -10,16 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from wnrepro.data import load
 from wnrepro.mechanisms import figures
-from wnrepro.mechanisms.experiment import (
-    Data,
-    Experiment,
-    Finding,
-    Part,
-    Row,
-    Texts,
-    Verdict,
-    decide,
-)
+from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.figures import CASES
 from wnrepro.nn.weight_norm import weight_norm
 from wnrepro.statistics import t_interval
@@ -165,4 +156,4 @@ def caption(data: Data) -> str:
     )
 
 
-EXPERIMENT = Experiment(NAME, Texts.of(NAME), parts, measure, verdict, figures.whitening, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.whitening, caption)
