@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from wnrepro import drawing
-from wnrepro.analysis.canvas import canvas, name_lines
+from wnrepro.analysis.canvas import begin, name_lines
 from wnrepro.arms import ARMS
 from wnrepro.drawing import label_ends, shades, spread
 
@@ -196,7 +196,7 @@ def test_names_at_line_ends_do_not_lie_upon_one_another() -> None:
 
 
 def draw() -> Figure:
-    figure, (axes,) = canvas("a title; n = 1 seed", 1)
+    figure, (axes,) = begin("a title; n = 1 seed", 1)
     axes.plot([0, 1], [0, 1], color=ARMS["wn"].colour)
     name_lines(axes, {"wn": (1.0, 1.0)})
     return figure

@@ -59,7 +59,7 @@ def test_mean_and_interval_at_each_epoch(tmp_path: Path) -> None:
     assert line.get_ydata() == pytest.approx([20 / epoch for epoch in range(1, 31)])
     assert ends == {"wn": (30, pytest.approx(20 / 30))}
     (band,) = axes.collections
-    edges = band.get_paths()[0].vertices
+    edges = np.asarray(band.get_paths()[0].vertices)
     for epoch in (1, 2, 30):
         by_hand = t_interval([10 / epoch, 20 / epoch, 30 / epoch])
         heights = edges[edges[:, 0] == epoch][:, 1]
@@ -70,8 +70,9 @@ def test_mean_and_interval_at_each_epoch(tmp_path: Path) -> None:
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     axes, _ = drawn(records(tmp_path, "done"))
     (line,) = lines(axes)
-    assert line.get_ydata()[0] == 10
-    assert np.isnan([path.vertices for band in axes.collections for path in band.get_paths()]).all()
+    assert np.asarray(line.get_ydata())[0] == 10
+    vertices = [path.vertices for band in axes.collections for path in band.get_paths()]
+    assert np.isnan(np.asarray(vertices, dtype=float)).all()
 
 
 def test_against_time_it_is_the_sum_of_the_epochs_times(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_against_time_it_is_the_sum_of_the_epochs_times(tmp_path: Path) -> None:
 def test_a_run_that_diverged_is_in_no_mean_and_does_not_vanish(tmp_path: Path) -> None:
     axes, _ = drawn(records(tmp_path, "done", "done", "diverged"))
     (line,) = lines(axes)
-    assert line.get_ydata()[[0, -1]] == pytest.approx([15, 15 / 30])
+    assert np.asarray(line.get_ydata())[[0, -1]] == pytest.approx([15, 15 / 30])
     (lost,) = lines(axes, 0.9, ":")
     assert (list(lost.get_xdata()), list(lost.get_ydata())) == ([1, 2, 3], [30, 15, 90])
     (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
@@ -115,10 +116,7 @@ def test_a_mean_of_runs_in_progress_ends_where_the_first_does(tmp_path: Path) ->
     assert mean.get_ydata() == pytest.approx([20 / epoch for epoch in range(1, 8)])
     assert sorted(
         list(thin.get_xdata()) for thin in lines(axes, 0.9) if len(thin.get_xdata()) > 1
-    ) == [
-        [7, 8, 9],
-        [7, 8, 9, 10, 11, 12],
-    ]
+    ) == [[7, 8, 9], [7, 8, 9, 10, 11, 12]]
     assert ends["wn"] == (7, pytest.approx(20 / 7))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from wnrepro import drawing
 from wnrepro.analysis.records import DIVERGED, Records
@@ -26,21 +26,10 @@ Point = tuple[float, float]
 Spread = Callable[[Sequence[float]], Point]
 """Values of several seeds → the ends of their interval as it is drawn."""
 
-_STEPS = (
-    (1,),
-    (1, 3),
-    (1, 2, 5),
-    (1, 1.5, 2, 3, 5, 7),
-    (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
-    (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
-    tuple(x / 2 for x in range(2, 20)),
-    tuple(x / 10 for x in range(10, 100)),
-    tuple(x / 100 for x in range(100, 1000)),
-)
-"""Ticks within a decade, coarse to fine."""
-_FEWEST, _MOST = 3, 7
-_LOWEST, _HIGHEST = 0.16, 0.75
-"""The first tick is below, and the last above, this share of the axis."""
+_SUBS = ((1.1, (1, 1.5, 2, 3, 5, 7)), (2, (1, 2, 5)), (3.5, (1, 3)), (math.inf, (1,)))
+"""On an axis of fewer decades: the ticks within a decade."""
+_EVEN_DECADES = 0.35
+"""An axis of fewer has ticks at equal distances."""
 _MINOR_DECADES = 2.5
 """An axis of fewer has a mark without a number at each of 1 to 9 in a decade."""
 _MARKED = 3
@@ -51,7 +40,7 @@ _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
 
-def canvas(
+def begin(
     title: str, columns: int = 2, height: float = 3.2, mosaic: str = ""
 ) -> tuple[Figure, list[Axes]]:
     """A row of panels under a title, which says what is shown and n; in two lines if it is long.
@@ -190,22 +179,12 @@ def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers between low and high (> 0), for a logarithmic axis.
-
-    They begin near low and end in the upper part, so that any point is near a number.
-    """
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
-    for steps in _STEPS:
-        found = [float(f"{step}e{decade}") for decade in decades for step in steps]
-        found = [tick for tick in found if low <= tick <= high]
-        found = found[:: max(1, -(-len(found) // _MOST))]
-        if len(found) < _FEWEST:
-            continue
-        first, last = (math.log(found[k] / low) / math.log(high / low) for k in (0, -1))
-        if first <= _LOWEST and last >= _HIGHEST:
-            break
-    return found
+    """A few round numbers between low and high (> 0), for a logarithmic axis."""
+    decades = math.log10(high / low)
+    subs = next(subs for most, subs in _SUBS if decades < most)
+    even = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    locator = even if decades < _EVEN_DECADES else LogLocator(subs=subs)
+    return [float(f"{tick:.4g}") for tick in locator.tick_values(low, high) if low <= tick <= high]
 
 
 def _range(axes: Axes) -> Point:

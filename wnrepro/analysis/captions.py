@@ -6,14 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records, finished
-from wnrepro.arms import ARMS
-
-
-def arms_in(runs: pd.DataFrame) -> list[str]:
-    """The arms that have runs, in the order of the registry."""
-    present = set(runs["arm"])
-    return [arm for arm in ARMS if arm in present]
+from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records, arms_in, finished
 
 
 def seeds(runs: pd.DataFrame) -> str:

@@ -62,7 +62,7 @@ def _figure(rows: Sequence[Row], config: Mapping[str, Any]) -> Figure:
     figure.suptitle(_title(config), x=0.01, ha="left", fontsize=10)
     _draw_errors(errors, rows, _name(config, "norm"))
     _draw_norms(norms, rows)
-    first, last = rows[0]["epoch"], rows[-1]["epoch"]
+    first, *_, last = _values([rows[0], *rows], "epoch")
     margin = 0.5 if first == last else 0.03 * (last - first)
     for axes in (errors, norms):
         axes.set_xlabel("epoch")

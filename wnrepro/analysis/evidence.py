@@ -11,12 +11,20 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from wnrepro.analysis.records import Records, finished, setting_identity
 from wnrepro.arms import ARMS, PAPER_ARMS
 
 Setting = Mapping[str, Any]
 """A config without its seed: dotted key → value."""
+
+
+def _keys(text: str) -> dict[str, Any]:
+    """ "optim.lr=0.003 model.name=mlp" → dotted keys with their values."""
+    pairs = (pair.split("=") for pair in text.split())
+    return {key: yaml.safe_load(value) for key, value in pairs}
+
 
 MNIST_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 CIFAR_RATES = (0.0003, 0.001, 0.003, 0.01)
@@ -30,61 +38,42 @@ OPTIMISER_RATES = {
     "adamax": {"plain": 0.003, "wn": 0.003, "bn": 0.003},
 }
 """conf/sweep/mnist_optimizers.yaml says how they were chosen."""
-_ADAM = {"optim.beta1": 0.9, "optim.beta1_late": 0.5, "optim.beta2": 0.999, "optim.eps": 1e-8}
-_OPTIMISERS: dict[str, Setting] = {
-    "momentum": {"optim.gamma": 0.9},
-    "averaged_momentum": {"optim.gamma": 0.9},
-    "adadelta": {"optim.gamma": 0.9, "optim.eps": 1e-8},
-    "adam": _ADAM,
-    "adamax": {**_ADAM, "optim.beta1_late": 0.9, "optim.eps": 1e-6},
+_OPTIMISERS = {
+    "momentum": "optim.gamma=0.9",
+    "averaged_momentum": "optim.gamma=0.9",
+    "adadelta": "optim.gamma=0.9 optim.eps=1.0e-8",
+    "adam": "optim.beta1=0.9 optim.beta1_late=0.5 optim.beta2=0.999 optim.eps=1.0e-8",
+    "adamax": "optim.beta1=0.9 optim.beta1_late=0.9 optim.beta2=0.999 optim.eps=1.0e-6",
 }
-_EVERYWHERE = {
-    "data.held_out": 0,
-    "data.train_size": None,
-    "data.evaluation_size": None,
-    "init.batch_size": 500,
-    "schedule.name": "half_time",
-    "precision": "float32",
-    "optim.lr": 0.003,
-    "batch_size": 100,
-}
-_MLP = {
-    "data.whiten": False,
-    "model.name": "mlp",
-    "model.width": 256,
-    "model.depth": 2,
-    "model.noise_std": 0.0,
-    "model.dropout": 0.0,
-    "epochs": 20,
-}
-_CIFAR = {
-    "data.name": "cifar10",
-    "data.whiten": True,
-    "model.name": "convpool_cnn_c",
-    "model.width": 96,
-    "model.depth": None,
-    "model.noise_std": 0.15,
-    "model.dropout": 0.5,
-    "epochs": 200,
-}
+_EVERYWHERE = (
+    "data.held_out=0 data.train_size=null data.evaluation_size=null init.batch_size=500 "
+    "schedule.name=half_time precision=float32 optim.lr=0.003 batch_size=100 "
+)
+_MLP = (
+    "data.whiten=false model.name=mlp model.width=256 model.depth=2 model.noise_std=0.0 "
+    "model.dropout=0.0 epochs=20 "
+)
+_CIFAR = (
+    "data.name=cifar10 data.whiten=true model.name=convpool_cnn_c model.width=96 model.depth=null "
+    "model.noise_std=0.15 model.dropout=0.5 epochs=200 "
+)
 
 
-def _setting(base: Setting, arm: str, optimiser: str = "adam", **changes: Any) -> Setting:
-    """An arm with its own init; `changes` come last. optim__lr → optim.lr, as keywords need."""
+def _setting(base: str, arm: str, changes: str, optimiser: str = "adam") -> Setting:
+    """An arm with its own init; `changes` come last."""
     init = "data_dependent" if ARMS[arm].takes_init else "none"
-    named = {"norm.name": arm, "init.name": init, "optim.name": optimiser}
-    changed = {key.replace("__", "."): value for key, value in changes.items()}
-    return {**_EVERYWHERE, **base, **named, **_OPTIMISERS[optimiser], **changed}
+    named = f"norm.name={arm} init.name={init} optim.name={optimiser} {_OPTIMISERS[optimiser]}"
+    return _keys(f"{_EVERYWHERE} {base} {named} {changes}")
 
 
-def _mlp(data: str, arm: str, optimiser: str = "adam", **changes: Any) -> Setting:
-    return _setting({**_MLP, "data.name": data}, arm, optimiser, **changes)
+def _mlp(data: str, arm: str, changes: str = "", optimiser: str = "adam") -> Setting:
+    return _setting(f"{_MLP} data.name={data}", arm, changes, optimiser)
 
 
-def _cifar(arm: str, **changes: Any) -> Setting:
+def _cifar(arm: str, changes: str = "") -> Setting:
     """The paper's protocol; learning rates as in its figure 1."""
     rate = 0.0003 if arm in ("plain", "plain_frozen_scale") else 0.003
-    return _setting({**_CIFAR, "optim.lr": rate}, arm, **changes)
+    return _setting(f"{_CIFAR} optim.lr={rate}", arm, changes)
 
 
 @dataclass(frozen=True)
@@ -177,7 +166,7 @@ EVIDENCE: dict[str, Evidence] = {
             "cifar_lr_selection",
             "CIFAR-10, 5,000 training images held out",
             [
-                _cifar(arm, optim__lr=rate, data__held_out=5000)
+                _cifar(arm, f"optim.lr={rate} data.held_out=5000")
                 for arm in PAPER_ARMS
                 for rate in CIFAR_RATES
             ],
@@ -187,13 +176,13 @@ EVIDENCE: dict[str, Evidence] = {
         _evidence(
             "cifar_first_epochs",
             f"CIFAR-10, the paper's protocol, the first {FIRST_EPOCHS} of its 200 epochs",
-            [_cifar(arm, schedule__name="constant", epochs=FIRST_EPOCHS) for arm in PAPER_ARMS],
+            [_cifar(arm, f"schedule.name=constant epochs={FIRST_EPOCHS}") for arm in PAPER_ARMS],
             1,
         ),
         _evidence(
             "cifar_small",
             "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs; not table 1",
-            [_cifar(arm, model__width=24, epochs=10) for arm in PAPER_ARMS],
+            [_cifar(arm, "model.width=24 epochs=10") for arm in PAPER_ARMS],
             5,
         ),
         # Is it the arm or its learning rate? All but plain's runs are those of cifar_small.
@@ -201,7 +190,7 @@ EVIDENCE: dict[str, Evidence] = {
             "cifar_small_one_rate",
             "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs, one learning rate, 0.003; "
             "not table 1",
-            [_cifar(arm, model__width=24, epochs=10, optim__lr=0.003) for arm in PAPER_ARMS],
+            [_cifar(arm, "model.width=24 epochs=10 optim.lr=0.003") for arm in PAPER_ARMS],
             5,
             *("+sweep=cifar_small", "optim.lr=0.003"),
         ),
@@ -217,14 +206,14 @@ EVIDENCE: dict[str, Evidence] = {
         _evidence(
             "digits_arms",
             "scikit-learn's digits, MLP 2 × 256",
-            [_mlp("digits", arm, epochs=30, batch_size=50) for arm in PAPER_ARMS],
+            [_mlp("digits", arm, "epochs=30 batch_size=50") for arm in PAPER_ARMS],
             5,
         ),
         _evidence(
             "mnist_init_ablation",
             "MNIST, MLP 2 × 256, with and without the data-dependent init",
             [
-                _mlp("mnist", arm, init__name=init)
+                _mlp("mnist", arm, f"init.name={init}")
                 for arm in ARMS
                 if ARMS[arm].takes_init
                 for init in ("data_dependent", "none")
@@ -234,7 +223,11 @@ EVIDENCE: dict[str, Evidence] = {
         _evidence(
             "mnist_lr_robustness",
             "MNIST, MLP 2 × 256, 13 learning rates",
-            [_mlp("mnist", arm, optim__lr=rate) for arm in PAPER_ARMS for rate in MNIST_RATES],
+            [
+                _mlp("mnist", arm, f"optim.lr={rate:f}")
+                for arm in PAPER_ARMS
+                for rate in MNIST_RATES
+            ],
             5,
             more_seeds=False,
         ),
@@ -242,7 +235,7 @@ EVIDENCE: dict[str, Evidence] = {
             "mnist_optimizers",
             "MNIST, MLP 2 × 256, five optimisers",
             [
-                _mlp("mnist", arm, optimiser, optim__lr=rate)
+                _mlp("mnist", arm, f"optim.lr={rate}", optimiser)
                 for optimiser, rates in OPTIMISER_RATES.items()
                 for arm, rate in rates.items()
             ],

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from wnrepro.analysis.captions import arms_in
 from wnrepro.analysis.claims.judgement import MECHANISM, VERDICT, Row, commit, hardware
 from wnrepro.analysis.claims.rendering import environment, verdicts
 from wnrepro.analysis.exhibit import MISSING, Cells
 from wnrepro.analysis.exhibits import FIGURES, TABLES
-from wnrepro.analysis.records import Records
+from wnrepro.analysis.records import Records, arms_in
 from wnrepro.mechanisms.verdicts import read
 from wnrepro.replacement import replace_file
 

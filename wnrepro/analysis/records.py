@@ -3,7 +3,7 @@
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wnrepro.arms import ARMS
 from wnrepro.errors import RunError
 from wnrepro.runs.identity import identity
 from wnrepro.runs.tables import (
@@ -59,6 +60,11 @@ class Records:
             self.curves.loc[self.curves["identity"].isin(identities)],
             self.layers.loc[self.layers["identity"].isin(identities)],
         )
+
+    def by_arm(self) -> Iterator[tuple[str, "Records"]]:
+        """Each arm that has runs, with them."""
+        for arm in arms_in(self.runs):
+            yield arm, self.of(self.runs.index[self.runs["arm"] == arm])
 
     def timed_alike(self) -> "Records":
         """The runs of the largest group whose times may be compared, the first of equals."""
@@ -124,6 +130,12 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
 def comparable_times(runs: pd.DataFrame) -> bool:
     """Whether the times of all these runs may be compared."""
     return len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) <= 1
+
+
+def arms_in(runs: pd.DataFrame) -> list[str]:
+    """The arms that have runs, in the order of the registry."""
+    present = set(runs["arm"])
+    return [arm for arm in ARMS if arm in present]
 
 
 def finals(runs: pd.DataFrame, column: str = "test_error_percent") -> dict[int, float]:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals
+from wnrepro.analysis.canvas import TRAIN
+from wnrepro.analysis.exhibits.thresholds import first_epochs
+from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals
 from wnrepro.arms import ARMS
-from wnrepro.mechanisms.loss_range import good_range
+from wnrepro.mechanisms.loss_range import Range, good_range
 from wnrepro.statistics import PAIRED, Interval, T, t_interval
 
 GOOD_RATE = 1.5
@@ -135,38 +137,35 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
     """
 
     def measure(records: Records) -> Sample:
-        ours, theirs = (_runs_of(records, each) for each in (arm, other))
-        ours, theirs = _at_common_seeds(ours, theirs)
-        reached = [_reached(records, runs, error_percent) for runs in (ours, theirs)]
-        planned = [dict(zip(runs["seed"], runs["epochs"], strict=True)) for runs in (ours, theirs)]
-        seeds = [s for s in ours["seed"] if not all(math.isnan(each[s]) for each in reached)]
-        never = [[s for s in seeds if math.isnan(each[s])] for each in reached]
-        a, b = (
-            np.array([p[s] if math.isnan(r[s]) else r[s] for s in seeds], dtype=float)
-            for r, p in zip(reached, planned, strict=True)
+        both = _at_common_seeds(records, arm, other)
+        table = pd.DataFrame(
+            {k: first_epochs(records, runs, error_percent) for k, runs in enumerate(both)}
         )
+        planned = pd.DataFrame({k: runs.set_index("seed")["epochs"] for k, runs in enumerate(both)})
+        reached = table.dropna(how="all")
+        a, b = (reached.fillna(planned)[k].to_numpy(float) for k in (0, 1))
         values, rounding = np.log(a / b), (0.0, 0.0)
-        if seeds:
+        if len(values):
             least, most = np.log((a - 0.5) / (b + 0.5)), np.log((a + 0.5) / (b - 0.5))
             rounding = (float((values - least).mean()), float((most - values).mean()))
-        notes = [
-            f"{len(late)} of {len(ours)} runs of {ARMS[each].label} never reach {error_percent:g} %"
-            for each, late in zip((arm, other), never, strict=True)
-            if late
-        ]
-        neither = len(ours) - len(seeds)
+        never = [int(reached[k].isna().sum()) for k in (0, 1)]
+        seeds, neither = len(table), len(table) - len(reached)
         return Sample(
             tuple(values.tolist()),
-            (*ours.index, *theirs.index),
+            tuple(identity for runs in both for identity in runs.index),
             paired=True,
             ratio=True,
             at_least=bool(never[0]),
             at_most=bool(never[1]),
             rounding=rounding,
-            hindrance=f"neither arm reaches {error_percent:g} % in {neither} of {len(ours)} seeds"
+            hindrance=f"neither arm reaches {error_percent:g} % in {neither} of {seeds} seeds"
             if neither
             else "",
-            note="; ".join(notes),
+            note="; ".join(
+                f"{count} of {seeds} runs of {ARMS[each].label} never reach {error_percent:g} %"
+                for each, count in zip((arm, other), never, strict=True)
+                if count
+            ),
         )
 
     return measure
@@ -183,16 +182,16 @@ def norm_by_rate(arm: str) -> Measure:
         runs = records.runs[records.runs["arm"] == arm]
         layers = records.layers
         last = layers[layers["epoch"] == layers["identity"].map(runs["epochs"])]
-        norm = np.log(last["v_norm"]).groupby(last["identity"]).mean().reindex(runs.index)
-        known = runs[(runs["status"] == "done") & np.isfinite(norm)]
-        enough = known.groupby("seed")["learning_rate"].transform("nunique") >= 3
+        norm = np.log(last["v_norm"]).groupby(last["identity"]).mean()
+        known = runs.assign(norm=norm)[runs["status"] == DONE].dropna(subset="norm")
+        enough = known[known.groupby("seed")["learning_rate"].transform("nunique") >= 3]
         found = [
-            _rank_correlation(own["learning_rate"], norm[own.index])
-            for _, own in known[enough].groupby("seed")
+            float(np.corrcoef(own["learning_rate"].rank(), own["norm"].rank())[0, 1])
+            for _, own in enough.groupby("seed")
         ]
         out = len(runs) - len(known)
         note = f"{out} of {len(runs)} runs diverged and are left out" if out else ""
-        return Sample(tuple(found), tuple(known[enough].index), note=note)
+        return Sample(tuple(found), tuple(enough.index), note=note)
 
     return measure
 
@@ -206,17 +205,16 @@ def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
     what was tried its width is a lower bound. Seeds count for which both arms have all `rates`.
     Beside it stands what comes out with `OTHER_GOOD_RATES` for `GOOD_RATE`.
     """
+    whole = sorted(rates)
 
     def measure(records: Records) -> Sample:
-        by_seed = [
-            {seed: own.sort_values("learning_rate") for seed, own in of_arm.groupby("seed")}
-            for of_arm in (records.runs[records.runs["arm"] == each] for each in (arm, other))
+        runs = records.runs.sort_values("learning_rate")
+        pairs = [
+            tuple(own[own["arm"] == each] for each in (arm, other))
+            for _, own in runs.groupby("seed")
         ]
-        seeds = sorted(set.intersection(*map(set, by_seed)))
-        pairs = [tuple(each[seed] for each in by_seed) for seed in seeds]
-        whole = sorted(rates)
         pairs = [pair for pair in pairs if all(list(own["learning_rate"]) == whole for own in pair)]
-        trained = [pair for pair in pairs if all((own["status"] == "done").any() for own in pair)]
+        trained = [pair for pair in pairs if all((own["status"] == DONE).any() for own in pair)]
         found, cut = _range_difference(trained, GOOD_RATE)
         notes = [
             f"the range of {ARMS[each].label} reaches the end of what was tried in {count} seeds"
@@ -239,15 +237,12 @@ def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
 def _single(records: Records, arm: str, quantity: Quantity) -> Sample:
     runs = _runs_of(records, arm)
     values = quantity(records, runs)
-    return Sample(
-        tuple(value for value in values.values() if math.isfinite(value)),
-        tuple(runs.index),
-        hindrance=_diverged(arm, values),
-    )
+    known = tuple(value for value in values.values() if math.isfinite(value))
+    return Sample(known, tuple(runs.index), hindrance=_diverged(arm, values))
 
 
 def _compared(records: Records, arm: str, other: str, quantity: Quantity) -> Sample:
-    ours, theirs = _at_common_seeds(_runs_of(records, arm), _runs_of(records, other))
+    ours, theirs = _at_common_seeds(records, arm, other)
     a, b = quantity(records, ours), quantity(records, theirs)
     differences = [a[seed] - b[seed] for seed in sorted(a)]
     return Sample(
@@ -268,12 +263,13 @@ def _runs_of(records: Records, arm: str) -> pd.DataFrame:
     return records.runs[records.runs["arm"] == arm].sort_values("seed")
 
 
-def _at_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _at_common_seeds(records: Records, arm: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    a, b = _runs_of(records, arm), _runs_of(records, other)
     return a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
 
 
 def _test_error(_: Records, runs: pd.DataFrame) -> BySeed:
-    return finals(runs, "test_error_percent")
+    return finals(runs)
 
 
 def _log_epoch_time(_: Records, runs: pd.DataFrame) -> BySeed:
@@ -283,8 +279,7 @@ def _log_epoch_time(_: Records, runs: pd.DataFrame) -> BySeed:
 def _late_training_error(records: Records, runs: pd.DataFrame) -> BySeed:
     curves = records.curves
     late = curves[curves["epoch"] > curves["identity"].map(runs["epochs"]) / 2]
-    mean = late.groupby("identity")["train_error_percent"].mean()
-    return finals(runs.assign(late=mean), "late")
+    return finals(runs.assign(late=late.groupby("identity")[TRAIN].mean()), "late")
 
 
 def _log_growth(records: Records, runs: pd.DataFrame) -> BySeed:
@@ -292,13 +287,6 @@ def _log_growth(records: Records, runs: pd.DataFrame) -> BySeed:
     ends = layers.groupby(["identity", "layer"])["v_norm"].agg(["first", "last"])
     growth = np.log(ends["last"] / ends["first"]).groupby("identity").min()
     return finals(runs.assign(growth=growth), "growth")
-
-
-def _reached(records: Records, runs: pd.DataFrame, error_percent: float) -> BySeed:
-    """Seed → the first epoch, from 1, with at most that training error; NaN if there is none."""
-    low = records.curves[records.curves["train_error_percent"] <= error_percent]
-    first = low.groupby("identity")["epoch"].min().reindex(runs.index)
-    return {int(s): float(e) for s, e in zip(runs["seed"], first, strict=True)}
 
 
 Pair = tuple[pd.DataFrame, ...]
@@ -323,11 +311,7 @@ def _with_factor(pairs: Sequence[Pair], factor: float) -> str:
     return f"{factor:g}: {text}".replace("-", "−")
 
 
-def _good_range(runs: pd.DataFrame, factor: float):
-    errors = runs["test_error_percent"].where(runs["status"] == "done", math.inf)
+def _good_range(runs: pd.DataFrame, factor: float) -> Range:
+    errors = runs["test_error_percent"].where(runs["status"] == DONE, math.inf)
     errors = errors.clip(lower=LOWEST_ERROR_PERCENT)
     return good_range(list(runs["learning_rate"]), list(errors), factor)
-
-
-def _rank_correlation(a: pd.Series, b: pd.Series) -> float:
-    return float(np.corrcoef(a.rank(), b.rank())[0, 1])

@@ -2,17 +2,16 @@
 
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from wnrepro.analysis.canvas import TEST, TRAIN, canvas, name_lines
-from wnrepro.analysis.captions import arms_in
-from wnrepro.analysis.exhibit import Figure
+from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.exhibits.error_curves import BAND, SECONDS, TIME, TRAINING, draw_arms
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import Records
+from wnrepro.analysis.records import Records, arms_in
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK
 
@@ -32,21 +31,21 @@ DASHES = (0, (3, 1.5))
 
 
 def draw(
-    records: Records, paper: Paper, title: str, column: str = TRAIN, against: str = "epoch"
+    records: Records, paper: Paper, title: str, column: str = canvas.TRAIN, against: str = "epoch"
 ) -> Drawing:
     """One panel on the linear axis of the paper's figure, which cuts off above 15 %.
 
     Behind training errors by epoch stand the paper's, dashed.
     """
-    figure, (axes,) = canvas(title, 1, 4.0)
-    if (column, against) == (TRAIN, "epoch"):
+    figure, (axes,) = canvas.begin(title, 1, 4.0)
+    if (column, against) == (canvas.TRAIN, "epoch"):
         draw_paper(axes, records, paper)
+    theirs = len(axes.lines)
     ends = draw_arms(axes, records, column, against)
-    below = [
-        (line.get_ydata() < TOP_PERCENT).mean() for line in axes.lines if len(line.get_ydata()) > 2
-    ]
-    axes.set_ylim(0, TOP_PERCENT if max(below, default=0) > 0.3 else None)
-    name_lines(axes, ends)
+    ours = [np.asarray(line.get_ydata()) for line in axes.lines[theirs:]]
+    cut = any(len(errors) > 1 and (errors < TOP_PERCENT).mean() > 0.3 for errors in ours)
+    axes.set_ylim(0, TOP_PERCENT if cut else None)
+    canvas.name_lines(axes, ends)
     return figure
 
 
@@ -63,8 +62,8 @@ def draw_paper(axes: Axes, records: Records, paper: Paper) -> None:
         axes.text(0.81, height, text, transform=place, va="center", fontsize=10)
 
 
-def _figure(name: str, title: str, says: str, **shown: str) -> Figure:
-    return Figure(
+def _figure(name: str, title: str, says: str, **shown: str) -> exhibit.Figure:
+    return exhibit.Figure(
         name=name,
         title=f"CIFAR-10: {title}",
         evidence=PROTOCOL,
@@ -77,6 +76,6 @@ def _figure(name: str, title: str, says: str, **shown: str) -> Figure:
 
 FIGURES = (
     _figure("figure1", "training error by epoch", f"{TRAINING} {PAPER}"),
-    _figure("figure1_test", "test error by epoch", "", column=TEST),
+    _figure("figure1_test", "test error by epoch", "", column=canvas.TEST),
     _figure("figure1_time", "training error by time", SECONDS, against=TIME),
 )

@@ -2,67 +2,57 @@
 
 import pandas as pd
 
+from wnrepro.analysis import exhibit
 from wnrepro.analysis.canvas import TEST, TRAIN
-from wnrepro.analysis.captions import arms_in
-from wnrepro.analysis.exhibit import (
-    MEAN,
-    Cells,
-    Table,
-    count,
-    interval_of,
-    interval_values,
-    listed,
-    with_interval,
-)
 from wnrepro.analysis.exhibits.error_curves import RATES_DIFFER
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, comparable_times, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.statistics import paired_difference
 
+SECONDS = "time_per_epoch_sec"
 
-def tabulate(chosen: dict[str, Records], _: Paper) -> Cells:
+
+def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
     """The difference from plain is paired by seed."""
-    ((name, own),) = chosen.items()
+    ((name, records),) = chosen.items()
     words, values = [], []
-    plain = finite(finals(own.runs[own.runs["arm"] == "plain"]))
-    for arm in arms_in(own.runs):
-        runs = own.runs[own.runs["arm"] == arm].sort_values("seed")
-        trained, test = interval_of(finals(runs, TRAIN)), finals(runs, TEST)
-        tested, known = interval_of(test), finite(test)
+    plain = finite(finals(records.runs[records.runs["arm"] == "plain"]))
+    for arm, own in records.by_arm():
+        runs = own.runs.sort_values("seed")
+        trained, test = exhibit.interval_of(finals(runs, TRAIN)), finals(runs, TEST)
+        tested, known = exhibit.interval_of(test), finite(test)
         paired = arm != "plain" and known.keys() & plain.keys()
         difference = paired_difference(known, plain) if paired else None
-        alike = runs if comparable_times(runs) else runs.iloc[:0]
+        time = exhibit.interval_of(finals(runs, SECONDS)) if comparable_times(runs) else None
         words.append(
             {
                 "arm": ARMS[arm].label,
-                "training error (%)": with_interval(trained, 3),
-                "test error (%)": with_interval(tested),
-                "test error − plain's": with_interval(difference, n=len(known)),
-                "n": count(test),
-                "all test errors": listed(test.values()),
+                "training error (%)": exhibit.with_interval(trained, 3),
+                "test error (%)": exhibit.with_interval(tested),
+                "test error − plain's": exhibit.with_interval(difference, n=len(known)),
+                "n": exhibit.count(test),
+                "all test errors": exhibit.listed(test.values()),
             }
         )
         values.append(
             {"arm": arm, "n": len(known), "diverged": len(test) - len(known)}
-            | interval_values(TRAIN, trained)
-            | interval_values(TEST, tested)
-            | interval_values("test_error_minus_plain", difference)
-            | interval_values(
-                "time_per_epoch_sec", interval_of(finals(alike, "time_per_epoch_sec"))
-            )
+            | exhibit.interval_values(TRAIN, trained)
+            | exhibit.interval_values(TEST, tested)
+            | exhibit.interval_values("test_error_minus_plain", difference)
+            | exhibit.interval_values(SECONDS, time)
             | {"values": " ".join(map(str, test.values())), "evidence": name}
         )
-    return Cells(pd.DataFrame(words), pd.DataFrame(values))
+    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
 
 
-def _table(name: str, title: str, says: str = "") -> Table:
-    return Table(
+def _table(name: str, title: str, says: str = "") -> exhibit.Table:
+    return exhibit.Table(
         name=f"{name}_errors",
         title=f"{title}: errors after the last epoch",
         evidence=(name,),
-        says=f"{says} {MEAN}; the difference from plain is paired by seed, with the t interval of "
-        "the differences. All values: one per seed, in the order of seeds.".lstrip(),
+        says=f"{says} {exhibit.MEAN}; the difference from plain is paired by seed, with the t "
+        "interval of the differences. All values: one per seed, in the order of seeds.".lstrip(),
         build=tabulate,
     )
 

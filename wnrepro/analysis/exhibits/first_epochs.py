@@ -8,26 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from wnrepro.analysis.canvas import (
-    TEST,
-    TRAIN,
-    Point,
-    canvas,
-    draw_mean,
-    log_errors,
-    name_lines,
-)
-from wnrepro.analysis.captions import arms_in
+from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.evidence import FIRST_EPOCHS
-from wnrepro.analysis.exhibit import (
-    MEAN,
-    Cells,
-    Figure,
-    Table,
-    interval_values,
-    number,
-    with_interval,
-)
 from wnrepro.analysis.exhibits.error_curves import BAND, TRAINING, common_epochs, draw_arms
 from wnrepro.analysis.exhibits.figure1 import PAPER, draw_paper
 from wnrepro.analysis.paper import Paper
@@ -47,59 +29,56 @@ def draw(records: Records, paper: Paper, title: str) -> Drawing:
     """
     narrow = records.of(records.runs.index[records.runs["precision"] == NARROW])
     title += "" if narrow.runs.empty else "; hollow markers: bf16"
-    figure, (left, middle, right) = canvas(title, height=4.6, mosaic="AB;AC")
+    figure, (left, middle, right) = canvas.begin(title, height=4.6, mosaic="AB;AC")
     wide = records.of(records.runs.index.difference(narrow.runs.index))
     draw_paper(left, wide, paper)
-    for axes, column in ((left, TRAIN), (middle, TEST)):
+    for axes, column in ((left, canvas.TRAIN), (middle, canvas.TEST)):
         draw_arms(axes, wide, column)
         for arm, curves in _by_arm(narrow):
-            draw_mean(axes, curves, "epoch", column, arm, None, **_HOLLOW)
-        log_errors(axes)
+            canvas.draw_mean(axes, curves, "epoch", column, arm, None, **_HOLLOW)
+        canvas.log_errors(axes)
     _draw_differences(right, wide, narrow, paper)
     return figure
 
 
 def _draw_differences(axes: Axes, wide: Records, narrow: Records, paper: Paper) -> None:
     axes.axhline(0, color=rcParams[INK], linewidth=0.9)
-    ends: dict[str, Point] = {}
+    ends: dict[str, canvas.Point] = {}
     for records in (narrow, wide):
         for arm, curves in _by_arm(records):
             theirs = curves["epoch"].map(paper.training_error(arm))
-            beside = curves.assign(beside=curves[TRAIN] - theirs).dropna(subset="beside")
+            beside = curves.assign(beside=curves[canvas.TRAIN] - theirs).dropna(subset="beside")
             style = _HOLLOW if records is narrow else {"markevery": None}
             if len(beside):
-                ends[arm] = draw_mean(axes, beside, "epoch", "beside", arm, None, **style)
+                ends[arm] = canvas.draw_mean(axes, beside, "epoch", "beside", arm, None, **style)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
     axes.set(xlabel="epoch", ylabel="ours − the paper's\n(percentage points)")
-    name_lines(axes, ends)
+    canvas.name_lines(axes, ends)
 
 
 def _by_arm(records: Records) -> Iterator[tuple[str, pd.DataFrame]]:
     """The first epochs, as far as all seeds of the arm have come."""
-    kept = records.runs[records.runs["status"] != DIVERGED]
-    first = records.curves[records.curves["epoch"] <= FIRST_EPOCHS]
-    for arm in arms_in(kept):
-        own = kept.index[kept["arm"] == arm]
-        yield arm, common_epochs(first[first["identity"].isin(own)])
+    kept = records.of(records.runs.index[records.runs["status"] != DIVERGED])
+    for arm, own in kept.by_arm():
+        yield arm, common_epochs(own.curves[own.curves["epoch"] <= FIRST_EPOCHS])
 
 
-def tabulate(chosen: dict[str, Records], paper: Paper) -> Cells:
+def tabulate(chosen: dict[str, Records], paper: Paper) -> exhibit.Cells:
     """Training error beside figure 1's, which may count its epochs from 1 or from 0.
 
     A row in words for each epoch that figure 1 has, counted from 1; a row of values for every one.
     """
-    ((name, own),) = chosen.items()
+    ((name, records),) = chosen.items()
+    done = records.of(records.runs.index[records.runs["status"] == DONE])
     words, values = [], []
-    for arm in arms_in(own.runs):
-        done = own.runs.index[(own.runs["arm"] == arm) & (own.runs["status"] == DONE)]
-        curves = own.curves[own.curves["identity"].isin(done)]
+    for arm, own in done.by_arm():
         theirs = paper.training_error(arm)
-        for epoch, ours in curves.groupby("epoch")[TRAIN]:
+        for epoch, ours in own.curves.groupby("epoch")[canvas.TRAIN]:
             trained = t_interval(ours)
             from_1, from_0 = theirs.get(epoch), theirs.get(epoch - 1)
             values.append(
                 {"arm": arm, "epoch": epoch, "n": trained.n}
-                | interval_values(TRAIN, trained)
+                | exhibit.interval_values(canvas.TRAIN, trained)
                 | {"paper_counting_from_1": from_1, "paper_counting_from_0": from_0}
                 | {"evidence": name}
             )
@@ -108,17 +87,17 @@ def tabulate(chosen: dict[str, Records], paper: Paper) -> Cells:
                     {
                         "arm": ARMS[arm].label,
                         "epoch": str(epoch),
-                        "training error (%)": with_interval(trained),
-                        "paper, counting from 1": number(from_1),
-                        "from 0": number(from_0),
+                        "training error (%)": exhibit.with_interval(trained),
+                        "paper, counting from 1": exhibit.number(from_1),
+                        "from 0": exhibit.number(from_0),
                         "n": str(trained.n),
                     }
                 )
-    return Cells(pd.DataFrame(words), pd.DataFrame(values))
+    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
 
 
 FIGURES = (
-    Figure(
+    exhibit.Figure(
         name="first_epochs",
         title="CIFAR-10, the first epochs of figure 1: training and test error",
         evidence=("cifar_first_epochs", "cifar_table1_bf16"),
@@ -131,13 +110,13 @@ FIGURES = (
     ),
 )
 TABLES = (
-    Table(
+    exhibit.Table(
         name="first_epochs",
         title="CIFAR-10, the first epochs of figure 1: training error, ours and the paper's",
         evidence=("cifar_first_epochs",),
-        says=f"{MEAN}. The paper's: read off its figure 1 (± 0.03 points), which begins where an "
-        "arm comes below 15 %; whether it counts its epochs from 1, as we do, or from 0 is not "
-        "stated.",
+        says=f"{exhibit.MEAN}. The paper's: read off its figure 1 (± 0.03 points), which begins "
+        "where an arm comes below 15 %; whether it counts its epochs from 1, as we do, or from 0 "
+        "is not stated.",
         build=tabulate,
     ),
 )

@@ -6,29 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from wnrepro.analysis.canvas import (
-    TEST,
-    TRAIN,
-    YLABELS,
-    canvas,
-    draw_mean,
-    log_errors,
-    whole_numbers,
-)
-from wnrepro.analysis.captions import arms_in
-from wnrepro.analysis.exhibit import (
-    MEAN,
-    Cells,
-    Figure,
-    Table,
-    count,
-    interval_of,
-    interval_values,
-    with_interval,
-)
+from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.exhibits.error_curves import LOG
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DONE, Records, finals, finite
+from wnrepro.analysis.records import DONE, Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK
 from wnrepro.statistics import Interval, T, paired_difference
@@ -39,7 +20,7 @@ WITH, WITHOUT = "data_dependent", "none"
 def errors_by_init(records: Records, arm: str) -> dict[str, dict[int, float]]:
     """Init → seed → test error."""
     runs = records.runs[records.runs["arm"] == arm]
-    return {init: finals(runs[runs["init"] == init], TEST) for init in (WITH, WITHOUT)}
+    return {init: finals(runs[runs["init"] == init], canvas.TEST) for init in (WITH, WITHOUT)}
 
 
 def difference(errors: dict[str, dict[int, float]]) -> Interval | None:
@@ -50,7 +31,7 @@ def difference(errors: dict[str, dict[int, float]]) -> Interval | None:
 
 def draw(records: Records, _: Paper, title: str) -> Drawing:
     """Left the training error by epoch, solid with the init; right the test errors' differences."""
-    figure, (left, right) = canvas(title, 2, 3.4)
+    figure, (left, right) = canvas.begin(title, 2, 3.4)
     arms = arms_in(records.runs)
     runs = records.runs[records.runs["status"] == DONE]
     for init, dashes in ((WITH, "-"), (WITHOUT, "--")):
@@ -59,10 +40,10 @@ def draw(records: Records, _: Paper, title: str) -> Drawing:
             curves = records.curves[records.curves["identity"].isin(own)]
             style = {"linestyle": dashes, "linewidth": 1.3, "markersize": 4}
             if not curves.empty:
-                draw_mean(left, curves, "epoch", TRAIN, arm, None, **style)
-    log_errors(left)
-    whole_numbers(left)
-    left.set_ylabel(YLABELS[TRAIN])
+                canvas.draw_mean(left, curves, "epoch", canvas.TRAIN, arm, None, **style)
+    canvas.log_errors(left)
+    canvas.whole_numbers(left)
+    left.set_ylabel(canvas.YLABELS[canvas.TRAIN])
     for text, dashes, height in (("with init", "-", 0.17), ("without", "--", 0.08)):
         ends, place = ((0.05, 0.16), (height, height)), left.transAxes
         left.plot(*ends, dashes, color=rcParams[INK], linewidth=1.3, transform=place)
@@ -91,37 +72,37 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
     axes.set_xlabel("test error with − without init\n(percentage points)")
 
 
-def tabulate(chosen: dict[str, Records], _: Paper) -> Cells:
+def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
     """Test error with and without the data-dependent init, and their difference by seed."""
     ((name, own),) = chosen.items()
     words, values = [], []
     for arm in arms_in(own.runs):
         errors = errors_by_init(own, arm)
-        with_, without = (interval_of(errors[init]) for init in (WITH, WITHOUT))
+        with_, without = (exhibit.interval_of(errors[init]) for init in (WITH, WITHOUT))
         n_with, n_without = (len(finite(errors[init])) for init in (WITH, WITHOUT))
         paired = difference(errors)
         words.append(
             {
                 "arm": ARMS[arm].label,
-                "test error (%) with init": with_interval(with_),
-                "without": with_interval(without),
-                "with − without": with_interval(paired, n=n_with),
-                "n with": count(errors[WITH]),
-                "n without": count(errors[WITHOUT]),
+                "test error (%) with init": exhibit.with_interval(with_),
+                "without": exhibit.with_interval(without),
+                "with − without": exhibit.with_interval(paired, n=n_with),
+                "n with": exhibit.count(errors[WITH]),
+                "n without": exhibit.count(errors[WITHOUT]),
             }
         )
         values.append(
             {"arm": arm}
-            | interval_values(f"{TEST}_with", with_)
-            | interval_values(f"{TEST}_without", without)
-            | interval_values("with_minus_without", paired)
+            | exhibit.interval_values(f"{canvas.TEST}_with", with_)
+            | exhibit.interval_values(f"{canvas.TEST}_without", without)
+            | exhibit.interval_values("with_minus_without", paired)
             | {"n_with": n_with, "n_without": n_without, "evidence": name}
         )
-    return Cells(pd.DataFrame(words), pd.DataFrame(values))
+    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
 
 
 FIGURES = (
-    Figure(
+    exhibit.Figure(
         name="init_ablation",
         title="MNIST: with and without the data-dependent init",
         evidence=("mnist_init_ablation",),
@@ -132,11 +113,11 @@ FIGURES = (
     ),
 )
 TABLES = (
-    Table(
+    exhibit.Table(
         name="init_ablation",
         title="MNIST: test error with and without the data-dependent init",
         evidence=("mnist_init_ablation",),
-        says=f"{MEAN}; with − without is paired by seed.",
+        says=f"{exhibit.MEAN}; with − without is paired by seed.",
         build=tabulate,
     ),
 )

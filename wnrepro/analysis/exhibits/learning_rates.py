@@ -7,60 +7,36 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from wnrepro.analysis.canvas import (
-    HELD_OUT,
-    TEST,
-    TRAIN,
-    YLABELS,
-    Point,
-    canvas,
-    draw_crosses_above,
-    drawn_as,
-    explain_crosses,
-    log_errors,
-    log_rates,
-    look,
-    name_lines,
-)
-from wnrepro.analysis.captions import arms_in
-from wnrepro.analysis.exhibit import (
-    MEAN,
-    MISSING,
-    Cells,
-    Figure,
-    Table,
-    interval_of,
-    interval_values,
-    with_interval,
-)
+from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DIVERGED, DONE, Records, finals, finite
+from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.statistics import T
 
-BAR = drawn_as(lambda found: (max(found.low, found.estimate / 1.5), min(found.high, 100)))
+BAR = canvas.drawn_as(lambda found: (max(found.low, found.estimate / 1.5), min(found.high, 100)))
 """An interval on a logarithmic axis of errors, cut at two thirds of the mean."""
 
 
 def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Drawing:
     """One panel per column of `records.runs`; crosses above it where runs diverged."""
-    figure, panels = canvas(title, len(columns), 3.5)
+    figure, panels = canvas.begin(title, len(columns), 3.5)
     arms = arms_in(records.runs)
     for axes, column in zip(panels, columns, strict=True):
         ends = {
             arm: _draw_arm(axes, records.runs, arm, column, row) for row, arm in enumerate(arms)
         }
-        log_errors(axes)
-        log_rates(axes, records.runs["learning_rate"])
-        explain_crosses(axes, records)
-        axes.set_ylabel(YLABELS[column])
-    name_lines(axes, ends)
+        canvas.log_errors(axes)
+        canvas.log_rates(axes, records.runs["learning_rate"])
+        canvas.explain_crosses(axes, records)
+        axes.set_ylabel(canvas.YLABELS[column])
+        if axes is panels[-1]:
+            canvas.name_lines(axes, ends)
     return figure
 
 
-def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -> Point:
+def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -> canvas.Point:
     """Mean and interval at each rate; the line breaks where all diverged. Where it ends."""
-    runs = runs[runs["arm"] == arm]
+    runs = runs.loc[runs["arm"] == arm]
     # A few percent apart, so that the intervals of the arms do not hide one another.
     rates = runs["learning_rate"] * 1.06 ** (row - 2)
     shown = pd.DataFrame({"rate": rates, "error": runs[column].where(runs["status"] == DONE)})
@@ -75,16 +51,16 @@ def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -
         linewidth=1.7,
         markersize=4,
         ax=axes,
-        **look(arm),
+        **canvas.look(arm),
     )
     for rate in rates[runs["status"] == DIVERGED].unique():
-        draw_crosses_above(axes, rate, arm, row)
+        canvas.draw_crosses_above(axes, rate, arm, row)
     known = shown.dropna().groupby("rate")["error"].mean()
     # An arm of which no run was trained to the end has crosses alone, above the axes.
     return (rates.max(), known.iloc[-1] if len(known) else float("inf"))
 
 
-def tabulate(chosen: dict[str, Records], _: Paper, column: str) -> Cells:
+def tabulate(chosen: dict[str, Records], _: Paper, column: str) -> exhibit.Cells:
     """Error by arm and learning rate: a row per rate, a column per arm."""
     ((name, own),) = chosen.items()
     words: dict[str, dict[float, str]] = {}
@@ -93,24 +69,24 @@ def tabulate(chosen: dict[str, Records], _: Paper, column: str) -> Cells:
         said = words.setdefault(ARMS[arm].label, {})
         for rate, runs in own.runs[own.runs["arm"] == arm].groupby("learning_rate"):
             seeds = finals(runs, column)
-            n, found = len(finite(seeds)), interval_of(seeds)
-            parts = [with_interval(found)] if found else []
+            n, found = len(finite(seeds)), exhibit.interval_of(seeds)
+            parts = [exhibit.with_interval(found)] if found else []
             parts += [f"{len(seeds) - n} of {len(seeds)} diverged"] if n < len(seeds) else []
             said[rate] = "; ".join(parts)
             values.append(
                 {"arm": arm, "learning_rate": rate, "n": n, "diverged": len(seeds) - n}
-                | interval_values(column, found)
+                | exhibit.interval_values(column, found)
                 | {"values": " ".join(map(str, seeds.values())), "evidence": name}
             )
-    table = pd.DataFrame(words).sort_index().fillna(MISSING)
+    table = pd.DataFrame(words).sort_index().fillna(exhibit.MISSING)
     table.insert(0, "learning rate", [f"{rate:g}" for rate in table.index])
-    return Cells(table, pd.DataFrame(values))
+    return exhibit.Cells(table, pd.DataFrame(values))
 
 
 _HELD_OUT = ("cifar_lr_selection_bf16", "cifar_lr_selection")
 
 FIGURES = (
-    Figure(
+    exhibit.Figure(
         name="learning_rates",
         title="MNIST: error against learning rate",
         evidence=("mnist_lr_robustness",),
@@ -118,31 +94,31 @@ FIGURES = (
         "the axes: at least one seed diverged at that rate; the marker below is of the others. "
         "The arms stand a few percent apart for legibility. Errors after the last epoch, on "
         "the test set: no rate is chosen from it.",
-        draw=partial(draw, columns=(TRAIN, TEST)),
+        draw=partial(draw, columns=(canvas.TRAIN, canvas.TEST)),
     ),
-    Figure(
+    exhibit.Figure(
         name="cifar_lr_selection",
         title="CIFAR-10: error on 5,000 held-out training images against learning rate",
         evidence=_HELD_OUT,
         says="One seed: there is no interval. A cross above the axes: the run diverged.",
-        draw=partial(draw, columns=(TRAIN, HELD_OUT)),
+        draw=partial(draw, columns=(canvas.TRAIN, canvas.HELD_OUT)),
     ),
 )
 TABLES = (
-    Table(
+    exhibit.Table(
         name="learning_rates",
         title="MNIST: test error in percent by learning rate",
         evidence=("mnist_lr_robustness",),
-        says=f"{MEAN}; over the seeds that did not diverge.",
-        build=partial(tabulate, column=TEST),
+        says=f"{exhibit.MEAN}; over the seeds that did not diverge.",
+        build=partial(tabulate, column=canvas.TEST),
     ),
     *(
-        Table(
+        exhibit.Table(
             name=name,
             title="CIFAR-10: error in percent on 5,000 held-out training images by learning rate",
             evidence=(name,),
             says="One seed: there is no interval.",
-            build=partial(tabulate, column=HELD_OUT),
+            build=partial(tabulate, column=canvas.HELD_OUT),
         )
         for name in _HELD_OUT
     ),

@@ -6,31 +6,10 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure as Drawing
 
-from wnrepro.analysis.canvas import (
-    TEST,
-    TRAIN,
-    YLABELS,
-    canvas,
-    draw_crosses_above,
-    explain_crosses,
-    log_errors,
-    name_lines,
-)
-from wnrepro.analysis.captions import arms_in
-from wnrepro.analysis.exhibit import (
-    MEAN,
-    Cells,
-    Figure,
-    Table,
-    count,
-    interval_of,
-    interval_values,
-    listed,
-    with_interval,
-)
+from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.exhibits.learning_rates import BAR
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DIVERGED, DONE, Records, finals, finite
+from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.statistics import T
 
@@ -51,7 +30,7 @@ def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Dr
 
     A cross above the axes where seeds diverged.
     """
-    figure, panels = canvas(title, len(columns), 3.5)
+    figure, panels = canvas.begin(title, len(columns), 3.5)
     runs, arms = records.runs, arms_in(records.runs)
     present = [name for name in LABELS if name in set(runs["optimizer"])]
     step = _WIDTH / len(arms)
@@ -87,21 +66,21 @@ def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Dr
                 alpha=0.6,
             )
             for optimiser in set(of_arm["optimizer"][of_arm["status"] == DIVERGED]):
-                draw_crosses_above(axes, present.index(optimiser) + shift, arm)
-        log_errors(axes)
+                canvas.draw_crosses_above(axes, present.index(optimiser) + shift, arm)
+        canvas.log_errors(axes)
         names = [LABELS[name] for name in present]
         axes.set_xticks(range(len(present)), names, fontsize=9.5, rotation=30, ha="right")
         axes.tick_params(axis="x", pad=1)
-        axes.set(xlim=(-0.5, len(present) - 0.5), xlabel="", ylabel=YLABELS[column])
+        axes.set(xlim=(-0.5, len(present) - 0.5), xlabel="", ylabel=canvas.YLABELS[column])
         axes.grid(axis="x", visible=False)
         axes.grid(axis="y", visible=True)
-        explain_crosses(axes, records)
+        canvas.explain_crosses(axes, records)
     edge, bottom = panels[-1].get_xlim()[1], panels[-1].get_ylim()[0]
-    name_lines(panels[-1], dict.fromkeys(reversed(arms), (edge, bottom)))
+    canvas.name_lines(panels[-1], dict.fromkeys(reversed(arms), (edge, bottom)))
     return figure
 
 
-def tabulate(chosen: dict[str, Records], _: Paper) -> Cells:
+def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
     """Errors by optimiser and arm, each at its own learning rate."""
     ((name, own),) = chosen.items()
     words, values = [], []
@@ -111,46 +90,49 @@ def tabulate(chosen: dict[str, Records], _: Paper) -> Cells:
             if runs.empty:
                 continue
             seeds, rate = finals(runs), float(runs["learning_rate"].iloc[0])
-            trained, tested = interval_of(finals(runs, TRAIN)), interval_of(seeds)
+            trained, tested = (
+                exhibit.interval_of(finals(runs, canvas.TRAIN)),
+                exhibit.interval_of(seeds),
+            )
             words.append(
                 {
                     "optimiser": optimiser,
                     "arm": ARMS[arm].label,
                     "learning rate": f"{rate:g}",
-                    "training error (%)": with_interval(trained, 3),
-                    "test error (%)": with_interval(tested),
-                    "n": count(seeds),
-                    "all test errors": listed(seeds.values()),
+                    "training error (%)": exhibit.with_interval(trained, 3),
+                    "test error (%)": exhibit.with_interval(tested),
+                    "n": exhibit.count(seeds),
+                    "all test errors": exhibit.listed(seeds.values()),
                 }
             )
             n = len(finite(seeds))
             values.append(
                 {"optimizer": optimiser, "arm": arm, "learning_rate": rate}
                 | {"n": n, "diverged": len(seeds) - n}
-                | interval_values(TRAIN, trained)
-                | interval_values(TEST, tested)
+                | exhibit.interval_values(canvas.TRAIN, trained)
+                | exhibit.interval_values(canvas.TEST, tested)
                 | {"values": " ".join(map(str, seeds.values())), "evidence": name}
             )
-    return Cells(pd.DataFrame(words), pd.DataFrame(values))
+    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
 
 
 FIGURES = (
-    Figure(
+    exhibit.Figure(
         name="optimisers",
         title="MNIST: five optimisers, each at its best learning rate",
         evidence=("mnist_optimizers",),
         says=f"Large markers: means over seeds; bars: {T}, cut at two thirds of the mean; small "
         "ones: every seed; a cross above the axes: a seed diverged. Errors after the last "
         "epoch; the rates were chosen on held-out images (LOG.md).",
-        draw=partial(draw, columns=(TRAIN, TEST)),
+        draw=partial(draw, columns=(canvas.TRAIN, canvas.TEST)),
     ),
 )
 TABLES = (
-    Table(
+    exhibit.Table(
         name="optimisers",
         title="MNIST: errors after the last epoch by optimiser",
         evidence=("mnist_optimizers",),
-        says=f"{MEAN}. Each pair at its best learning rate on held-out images (LOG.md).",
+        says=f"{exhibit.MEAN}. Each pair at its best learning rate on held-out images (LOG.md).",
         build=tabulate,
     ),
 )

@@ -6,21 +6,12 @@ from functools import partial
 
 import pandas as pd
 
+from wnrepro.analysis import exhibit
 from wnrepro.analysis.canvas import TRAIN
-from wnrepro.analysis.captions import arms_in
-from wnrepro.analysis.exhibit import (
-    MISSING,
-    Cells,
-    Table,
-    interval_of,
-    interval_values,
-    number,
-    with_interval,
-)
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records
+from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finite
 from wnrepro.arms import ARMS
-from wnrepro.statistics import T, t_interval
+from wnrepro.statistics import T
 
 LEVELS_PERCENT = (5.0, 3.0, 1.0)
 
@@ -48,53 +39,49 @@ def relative_times(records: Records, arm: str, to: str = "plain") -> dict[int, f
     the same number of threads; on a machine that is shared with other work the ratio is theirs too.
     """
     done = records.runs[records.runs["status"] == DONE].fillna({"gpu": ""})
-    ours, theirs = (
-        done[done["arm"] == each].set_index(["seed", *COMPARABLE_TIMES])["time_per_epoch_sec"]
-        for each in (arm, to)
-    )
-    ratios = (ours / theirs).dropna()
-    return {int(place[0]): float(ratio) for place, ratio in ratios.items()}
+    done = done.set_index(["seed", *COMPARABLE_TIMES])
+    ours, theirs = (done["time_per_epoch_sec"][done["arm"] == each] for each in (arm, to))
+    return {int(place[0]): float(ratio) for place, ratio in (ours / theirs).dropna().items()}
 
 
-def tabulate(chosen: dict[str, Records], paper: Paper, beside_paper: bool = False) -> Cells:
+def tabulate(chosen: dict[str, Records], paper: Paper, beside_paper: bool = False) -> exhibit.Cells:
     """Epochs to 5, 3 and 1 % training error by arm, and time per epoch relative to plain.
 
     A seed that does not get there is censored: its number is known to be larger and no more. As
     soon as there is one there is no mean and no interval.
     """
-    ((name, own),) = chosen.items()
+    ((name, records),) = chosen.items()
     words, values = [], []
-    for arm in arms_in(own.runs):
-        runs = own.runs[own.runs["arm"] == arm].sort_values("seed")
+    for arm, own in records.by_arm():
         said, numbers = {"arm": ARMS[arm].label}, {"arm": arm}
         for percent in LEVELS_PERCENT:
-            found = first_epochs(own, runs, percent)
-            known = [epoch for epoch in found.values() if math.isfinite(epoch)]
-            interval = t_interval(known) if len(known) == len(found) else None
-            if interval:
-                said[f"epochs to {percent:g} %"] = with_interval(interval, 1)
-            elif known:
-                text = f"{len(known)} of {len(found)} seeds, the first at {min(known):g}"
-                said[f"epochs to {percent:g} %"] = text
-            else:
-                said[f"epochs to {percent:g} %"] = f"not in {runs['epochs'].max()}"
+            found = first_epochs(own, own.runs, percent)
+            known = finite(found)
+            interval = exhibit.interval_of(known) if len(known) == len(found) else None
+            text = f"not in {own.runs['epochs'].max()}"
+            if known:
+                first = min(known.values())
+                text = f"{len(known)} of {len(found)} seeds, the first at {first:g}"
+            text = exhibit.with_interval(interval, 1) if interval else text
+            said[f"epochs to {percent:g} %"] = text
             key = f"epochs_to_{percent:g}_percent"
-            numbers |= interval_values(key, interval) | {f"{key}_reached": len(known)}
+            numbers |= exhibit.interval_values(key, interval) | {f"{key}_reached": len(known)}
             if beside_paper:
                 theirs = first_epoch(paper.training_error(arm), percent)
-                said[f"the paper's to {percent:g} %"] = number(theirs, 0)
+                said[f"the paper's to {percent:g} %"] = exhibit.number(theirs, 0)
                 numbers[f"{key}_paper"] = theirs
-        time = interval_of(relative_times(own, arm)) if arm != "plain" else None
-        n = runs["seed"].nunique()
-        words.append(said | {"time per epoch / plain's": with_interval(time, n=n), "n": str(n)})
-        values.append(numbers | interval_values("time_per_epoch_over_plain", time))
+        time = exhibit.interval_of(relative_times(records, arm)) if arm != "plain" else None
+        n = own.runs["seed"].nunique()
+        said["time per epoch / plain's"] = exhibit.with_interval(time, n=n)
+        words.append(said | {"n": str(n)})
+        values.append(numbers | exhibit.interval_values("time_per_epoch_over_plain", time))
         values[-1] |= {"n": n, "evidence": name}
-    return Cells(pd.DataFrame(words).fillna(MISSING), pd.DataFrame(values))
+    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
 
 
-def _table(name: str, evidence: str, title: str, beside_paper: bool = False) -> Table:
+def _table(name: str, evidence: str, title: str, beside_paper: bool = False) -> exhibit.Table:
     theirs = "The paper's: read off its figure 1, whose epochs may count from 0. " * beside_paper
-    return Table(
+    return exhibit.Table(
         name=name,
         title=f"{title}: epochs to a training error",
         evidence=(evidence,),
