@@ -27,7 +27,7 @@ STEP = "step of weight norm"
 
 def precision(setting: Setting) -> Iterator[Measurement]:
     network = cifar(setting, 96)
-    for count in setting.on_gpu_or_cpu((None,), (1, 2)):
+    for count in setting.on_gpu_or_cpu((None,), setting.pick((1, 2), (1,))):
         name = f"bf16 ÷ float32, {STEP}, {NAMES[count]}{network.name}"
         if note := setting.no_bf16 or _too_few(count):
             yield Measurement(name, note=note)
@@ -96,16 +96,21 @@ def _meet(barrier: Barrier) -> None:
 
 def _steps(setting: Setting, precision: str, first: bool) -> tuple[list[float], list[float]]:
     """Seconds of a step while the other process steps too; and of the first while it waits."""
-    network = cifar(setting, 96)
-    training = network.training(setting, network.batch_size, precision=precision, threads=1)
-    step = step_of(training)
-    step()
     together, alone = [], []
-    for _ in range(setting.pick(7, 2)):
+    try:
+        network = cifar(setting, 96)
+        step = step_of(
+            network.training(setting, network.batch_size, precision=precision, threads=1)
+        )
+        step()
+        for _ in range(setting.pick(7, 2)):
+            _barrier.wait()
+            together.append(seconds(step, setting.device, setting.pick(3, 1)))
+            _barrier.wait()
+            if first:
+                alone.append(seconds(step, setting.device, setting.pick(3, 1)))
         _barrier.wait()
-        together.append(seconds(step, setting.device, calls=3))
-        _barrier.wait()
-        if first:
-            alone.append(seconds(step, setting.device, calls=3))
-    _barrier.wait()
+    except BaseException:
+        _barrier.abort()  # the other one waits no longer
+        raise
     return together, alone

@@ -2,7 +2,9 @@
 
 `python scripts/mechanisms.py` measures, judges and draws; the page is results/mechanisms/README.md,
 and verdicts.csv and findings.csv beside it say the same to programs.
-One module per experiment; what a module must have is in `wnrepro.mechanisms.experiment`.
+
+One module per experiment, `<name>.py` measures and judges, `<name>.md` says what the paper claims
+and what was expected. What a module must have is in `wnrepro.mechanisms.experiment`.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """A small training for the experiments: an MLP on scikit-learn's digits, constant learning rate."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -98,14 +98,13 @@ def training(part: Part) -> Run:
     `learning_rate` is that of the weight vectors alone (of v, or of w in an arm without v), and
     `other_rate` that of everything else.
     """
-    optim = OPTIMISERS[str(part["optimiser"])]
     config = Config(
         data=DataConfig("digits", whiten=False),
         model=ModelConfig(
             "mlp", int(part["width"]), int(part["depth"]), float(part.get("noise_std", 0))
         ),
         norm=NormConfig(str(part["arm"])),
-        optim=OptimConfig(**{**vars(optim), "lr": float(part["learning_rate"])}),
+        optim=replace(OPTIMISERS[str(part["optimiser"])], lr=float(part["learning_rate"])),
         schedule=ScheduleConfig("constant"),
         epochs=int(part["epochs"]),
         batch_size=int(part["batch_size"]),
