@@ -1,11 +1,12 @@
-"""Gather finished runs from any folders into results/runs.csv, curves.csv.gz and layers.csv.gz.
+"""Gather runs from any folders into results/runs.csv, curves.csv.gz and layers.csv.gz.
 
     python scripts/collect.py [FOLDER ...] [--results results] [--name main] [--replace]
 
 Folders: runs, unless others are named; those of several machines, copied side by side, are found
-too. A run enters once; collecting again changes nothing. What is refused is said in
-wnrepro/runs/collection.py, what the columns mean in tables.py. The exit status is 1 if something
-was refused or could not be read; everything else is collected then too.
+too. A finished run enters once; collecting again changes nothing. A run in progress that is
+evidence for something (wnrepro/analysis/evidence.py) enters with its first epochs. What is refused
+is said in wnrepro/runs/collection.py, what the columns mean in tables.py. The exit status is 1 if
+something was refused or could not be read; everything else is collected then too.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.command_line import guarded
 from wnrepro.runs.collection import DEFAULT_NAME, Report, collect
 from wnrepro.runs.tables import CollectedRun
@@ -41,7 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    report = collect(options.folders, options.results, name=options.name, replace=options.replace)
+    report = collect(
+        options.folders,
+        options.results,
+        name=options.name,
+        replace=options.replace,
+        in_progress=lambda config: any(each.admits(config) for each in EVIDENCE.values()),
+    )
     _show(report, options.results)
     return 1 if report.problems else 0
 
@@ -51,9 +59,11 @@ def _show(report: Report, results: Path) -> None:
         print(line)
     changed = {*report.new, *report.replaced}
     print(
-        f"{len(report.runs)} runs in {results}: {len(report.new)} new, "
+        f"{len(report.runs)} runs in {results}: {len(report.new)} new, {len(report.grown)} grown, "
         f"{len(report.replaced)} replaced, {report.known} found that were there"
     )
+    if begun := [run for run in report.runs.values() if not run.finished]:
+        print(f"{len(begun)} of them in progress: evidence of their first epochs")
     if dirty := sum(report.runs[key].row.get("dirty") != "False" for key in changed):
         print(f"{dirty} of the new ones were not run from a clean commit")
     if report.unfinished:

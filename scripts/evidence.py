@@ -1,11 +1,12 @@
 """Run what the tables in results/ still lack, in the order of its worth, and collect it.
 
-    python scripts/evidence.py --list               the queue, and how far each sweep is
-    python scripts/evidence.py                      go on with it: a GPU's sweeps, or a CPU's
-    python scripts/evidence.py --device cpu tracker=none hydra.launcher.runs_at_once=2
+    python scripts/evidence.py --list               the queue, and what the rest of it takes here
+    python scripts/evidence.py                      go on with what this machine does in 3 days
+    python scripts/evidence.py --days 14 tracker=none hydra.launcher.runs_at_once=2
 
 Stop it whenever you like, and repeat the command: it goes on from the checkpoints. Runs that are in
-results/runs.csv are not run again, wherever they were made.
+results/runs.csv are not run again, wherever they were made; those that have not finished stand
+there with their first epochs.
 """
 
 import argparse
@@ -24,7 +25,10 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--list", action="store_true", help="show the queue, run nothing")
     parser.add_argument(
-        "--device", choices=("cpu", "cuda"), help="by default a GPU if there is one"
+        "--device", choices=("cpu", "cuda"), default="auto", help="by default a GPU if there is one"
+    )
+    parser.add_argument(
+        "--days", type=float, default=3.0, help="leave out a sweep that takes longer here (3)"
     )
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_intermixed_args()
@@ -33,25 +37,26 @@ def main() -> int:
     if options.list and options.overrides:
         parser.error("--list shows the queue as it is: leave the KEY=VALUE out")
     if options.list:
-        return guarded(lambda: _list(options.results))
+        return guarded(lambda: _list(options))
     return guarded(
-        lambda: go_on(options.device or _device(), options.results, options.overrides), GOES_ON
+        lambda: go_on(options.device, options.results, options.overrides, options.days), GOES_ON
     )
 
 
-def _list(results: Path) -> int:
-    print(f"{'runs':>9}  {'device':<6}  what (python -m wnrepro.train -m …)")
-    for state in states(results):
-        count = f"{state.collected} of {state.total}"
+def _list(options: argparse.Namespace) -> int:
+    from wnrepro.cost import in_words
+
+    form = "{:>10}  {:>5}  {:>6}  {:>8}  {}"
+    command = "what (python -m wnrepro.train -m …)"
+    print(form.format("finished", "begun", "PFLOP", "here", command))
+    for state in states(options.results, options.device):
+        count = f"{state.finished} of {state.total}"
+        flop = f"{state.flop / 1e15:.3g}" if state.left else ""
+        here = in_words(state.seconds) if state.left else ""
         entry = state.entry
-        print(f"{count:>9}  {entry.device:<6}  {entry.what} ({' '.join(entry.overrides)})")
+        what = f"{entry.what} ({' '.join(entry.overrides)})"
+        print(form.format(count, state.begun or "", flop, here, what), flush=True)
     return 0
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from wnrepro.command_line import GOES_ON, guarded
 from wnrepro.config import TrackerConfig
-from wnrepro.runs.tables import read_tables
+from wnrepro.runs.tables import finished_runs
 from wnrepro.tracking import upload
 from wnrepro.tracking.finished import FinishedRun, select
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _upload(options: argparse.Namespace) -> int:
-    runs = select(read_tables(options.results), options.filters)
+    runs = select(finished_runs(options.results), options.filters)
     if options.list:
         return _list(runs, options)
     with upload.opened(options.project, options.entity) as project:

@@ -189,9 +189,10 @@ def test_a_kill_in_a_long_epoch_loses_what_came_after_the_last_minute(
 ) -> None:
     code = """
 import os, signal
-from wnrepro import engine, train
+from wnrepro import train
+from wnrepro.training import SupervisedTraining
 
-step = engine.Training._train_step
+step = SupervisedTraining.train_step
 
 def until_step_5_of_epoch_3(self, images, labels):
     if (self.epoch, self.step) == (2, 5):
@@ -199,7 +200,7 @@ def until_step_5_of_epoch_3(self, images, labels):
     step(self, images, labels)
 
 train.SAVING_EVERY_SEC = 0  # every step is a minute
-engine.Training._train_step = until_step_5_of_epoch_3
+SupervisedTraining.train_step = until_step_5_of_epoch_3
 train.main()
 """
     run(tmp_path, *SMALL, code=code, expect=-signal.SIGKILL)

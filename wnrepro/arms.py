@@ -21,6 +21,7 @@ class Arm:
         (`tests/test_drawing.py` says by how much).
     marker: matplotlib's, on the arm's lines: a second way to tell them apart.
     takes_init: whether the data-dependent init (eq. 5, 6) is defined for it.
+    min_batch: examples that it needs in a training batch: 2 where it takes their statistics.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Arm:
     dark: str
     marker: str
     takes_init: bool
+    min_batch: int = 1
 
 
 ARMS: dict[str, Arm] = {
@@ -37,13 +39,14 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm("plain", "plain", "plain", "#3C4246", "#8A8F94", "o", takes_init=True),
         Arm("wn", "weight norm", "WN", "#1D69FE", "#3686FF", "s", takes_init=True),
-        Arm("bn", "batch norm", "BN", "#CE4C01", "#F97743", "^", takes_init=False),
+        Arm("bn", "batch norm", "BN", "#CE4C01", "#F97743", "^", takes_init=False, min_batch=2),
         Arm(
             "mean_only_bn",
             "mean-only batch norm",
             "mean-only BN",
             *("#067B5E", "#5BD3A5", "D"),
             takes_init=True,
+            min_batch=2,
         ),
         Arm(
             "wn_mean_only_bn",
@@ -51,6 +54,7 @@ ARMS: dict[str, Arm] = {
             "WN + mean-only BN",
             *("#9A3F89", "#F0A8DF", "v"),
             takes_init=True,
+            min_batch=2,
         ),
         # Not an arm of the paper's text: how the authors' released code builds its plain network.
         Arm(

@@ -1,79 +1,38 @@
-"""From a config to a training at its start: data on the device, network, optimiser, engine."""
+"""From a config to a training on a device of this machine."""
 
 import functools
-import logging
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 
-from wnrepro.config import Config, as_dict, compiles, cpu_threads
-from wnrepro.data import load
-from wnrepro.engine import Training
+from wnrepro.config import Config, cpu_threads
 from wnrepro.errors import RunError
-from wnrepro.models import build
-from wnrepro.optim import build as build_optimizer
-from wnrepro.randomness import Streams
-
-log = logging.getLogger("wnrepro.train")
+from wnrepro.tasks import part_of
+from wnrepro.training import Training
 
 _NO_MEMORY = re.compile("out of memory|(allocate|enough) memory|Storage size")
 
 
 def training(config: Config, device: torch.device) -> Training:
-    """Data on the device → model of the arm → optimiser → training, not initialised from data.
+    """The config's training at its start, not initialised from data.
 
     Sets torch's threads and float32 precision for the process. Raises WnreproError: data that are
     missing or damaged.
     """
+    prepare(config)
+    return part_of(config.task.name, "assembly").training(config, device)
+
+
+def prepare(config: Config) -> None:
+    """Set torch's threads and float32 precision for the process."""
     torch.set_num_threads(threads(config))
     tf32 = config.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True  # batches are of one size: the fastest algorithm for it
-    dtype = torch.float64 if config.precision == "float64" else torch.float32
-    autocast = nullcontext
-    if config.precision == "bf16":
-        autocast = functools.partial(torch.autocast, device.type, torch.bfloat16)
-    data, model = config.data, config.model
-    dataset = load(
-        data.name,
-        root=data.root,
-        whiten=data.whiten,
-        held_out=data.held_out,
-        train_size=data.train_size,
-        evaluation_size=data.evaluation_size,
-        device=device,
-        dtype=dtype,
-    )
-    streams = Streams(config.seed, device)
-    options = {} if model.depth is None else {"depth": model.depth}
-    network = build(
-        model.name,
-        config.norm.name,
-        dataset.image_shape,
-        dataset.n_classes,
-        width=model.width,
-        noise_std=model.noise_std,
-        dropout=model.dropout,
-        streams=streams,
-        **options,
-    ).to(device, dtype)
-    optimizer, schedule = build_optimizer(
-        params=network.parameters(),
-        epochs=config.epochs,
-        constant=config.schedule.name == "constant",
-        **as_dict(config)["optim"],
-    )
-    compile = compiles(config, device.type)
-    if compile:
-        log.info("compiling the network: the first steps take up to a minute")
-    return Training(
-        *(network, optimizer, dataset, schedule, streams, config.batch_size, autocast),
-        compile=compile,
-    )
 
 
 def device(config: Config) -> torch.device:

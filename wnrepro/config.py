@@ -7,8 +7,9 @@ config must be quick.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from types import ModuleType
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -18,6 +19,7 @@ from omegaconf.errors import InterpolationResolutionError
 from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError, did_you_mean
+from wnrepro.tasks import TASKS, part_of
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
@@ -33,6 +35,12 @@ OPTIMISERS = {
 
 COMPILED_FROM_STEPS = 20_000
 """Half a minute or more of a GPU, at one to two milliseconds per step, uncompiled."""
+
+
+@dataclass
+class TaskConfig:
+    name: str = "classification"
+    """What is learnt: a folder of wnrepro/tasks."""
 
 
 @dataclass
@@ -133,6 +141,7 @@ class RunsConfig:
 
 @dataclass
 class Config:
+    task: TaskConfig = field(default_factory=TaskConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     norm: NormConfig = field(default_factory=NormConfig)
@@ -155,7 +164,7 @@ class Config:
     compile: bool | None = None
     """Whether torch compiles the network, a minute at the start; null for where that pays."""
     threads: int | None = None
-    """CPU threads; null for one with an mlp, whose steps are too short to share, else torch's."""
+    """CPU threads; null for one where steps are too short to share (an mlp's), else torch's."""
 
 
 def register_schema() -> None:
@@ -244,9 +253,15 @@ def training_size(config: Config) -> int:
     return available if config.data.train_size is None else config.data.train_size
 
 
+def evaluation_size(config: Config) -> int:
+    """Images evaluated on: those held out, else the test set, at most `data.evaluation_size`."""
+    available = config.data.held_out or CATALOGUE[config.data.name].n_test
+    return available if config.data.evaluation_size is None else config.data.evaluation_size
+
+
 def cpu_threads(config: Config) -> int | None:
     """Threads that a run computes with on a CPU; None for torch's choice."""
-    return config.threads or (1 if config.model.name == "mlp" else None)
+    return config.threads or (None if _checks(config).has_long_steps(config) else 1)
 
 
 def compiles(config: Config, device: str) -> bool:
@@ -258,7 +273,8 @@ def compiles(config: Config, device: str) -> bool:
     if config.compile is not None:
         return config.compile
     steps = config.epochs * (training_size(config) // config.batch_size)
-    return device == "cuda" and config.model.name != "mlp" and steps >= COMPILED_FROM_STEPS
+    long = steps >= COMPILED_FROM_STEPS and _checks(config).has_long_steps(config)
+    return device == "cuda" and long
 
 
 def _at_most(value: int | None, limit: int | None) -> int | None:
@@ -281,54 +297,46 @@ def _shrink(config: Config) -> None:
         data.evaluation_size = _at_most(data.evaluation_size, scale.max_evaluation_size)
 
 
-def _choice(key: str, got: str, allowed: tuple[str, ...]) -> None:
-    if got not in allowed:
-        close = did_you_mean(got, allowed)
-        raise ConfigError(f"{key}={got} is unknown{close}; choose from {', '.join(allowed)}")
+def choice(key: str, got: str, allowed: Iterable[str]) -> None:
+    """Raise ConfigError for a name that is not allowed."""
+    if got not in (names := tuple(allowed)):
+        close = did_you_mean(got, names)
+        raise ConfigError(f"{key}={got} is unknown{close}; choose from {', '.join(names)}")
 
 
-def _range(key: str, got: float | None, low: float, high: float = math.inf) -> None:
-    """Refuse what is not in [low, high]; neither infinity nor NaN is in any range."""
+def in_range(key: str, got: float | None, low: float, high: float = math.inf) -> None:
+    """Raise ConfigError for what is not in [low, high]; infinity and NaN are in no range."""
     if got is not None and not (low <= got <= high and got < math.inf):
         allowed = f"a number from {low} on" if math.isinf(high) else f"from {low} to {high}"
         raise ConfigError(f"{key}={got} is out of range: it must be {allowed}")
 
 
 def _check(config: Config) -> None:
-    data, model, norm = config.data, config.model, config.norm
-    _choice("data.name", data.name, tuple(CATALOGUE))
-    _choice("model.name", model.name, ("mlp", "convpool_cnn_c"))
-    _choice("norm.name", norm.name, tuple(ARMS))
-    _choice("init.name", config.init.name, ("none", "data_dependent"))
-    _choice("schedule.name", config.schedule.name, ("half_time", "constant"))
-    _choice("tracker.name", config.tracker.name, ("wandb", "none"))
-    _choice("device", config.device, DEVICES)
+    """What any task needs; then what this one does."""
+    choice("task.name", config.task.name, TASKS)
+    choice("norm.name", config.norm.name, ARMS)
+    choice("init.name", config.init.name, ("none", "data_dependent"))
+    choice("schedule.name", config.schedule.name, ("half_time", "constant"))
+    choice("tracker.name", config.tracker.name, ("wandb", "none"))
+    choice("device", config.device, DEVICES)
     if not config.runs.root:
         raise ConfigError("runs.root is empty: name the folder of the run directories")
-    _choice("precision", config.precision, PRECISIONS)
+    choice("precision", config.precision, PRECISIONS)
     if config.precision == "tf32" and config.device == "cpu":
         raise ConfigError("precision=tf32 is a GPU's: with device=cpu use float32 or bf16")
-    facts = CATALOGUE[data.name]
-    _range("data.held_out", data.held_out, 0, facts.n_train - 1)
-    _range("data.train_size", data.train_size, 1, facts.n_train - data.held_out)
-    _range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
-    _range("epochs", config.epochs, 1)
-    _range("model.width", model.width, 1, 1_000_000)
-    _range("model.noise_std", model.noise_std, 0)
-    _range("model.dropout", model.dropout, 0)
-    if not model.dropout < 1:
-        raise ConfigError(f"model.dropout={model.dropout} is out of range: it must be below 1")
-    _range("threads", config.threads, 1, 1024)  # with many more, torch crashes
-    n_train = training_size(config)
-    needs_two = norm.name in ("bn", "mean_only_bn", "wn_mean_only_bn")
-    _range("batch_size", config.batch_size, 2 if needs_two else 1, n_train)
+    in_range("epochs", config.epochs, 1)
+    in_range("threads", config.threads, 1, 1024)  # with many more, torch crashes
     _check_optim(config.optim)
-    _check_model(config)
-    _check_init(config, n_train)
+    _check_init(config)
+    _checks(config).check(config)
+
+
+def _checks(config: Config) -> ModuleType:
+    return part_of(config.task.name, "checks")
 
 
 def _check_optim(optim: OptimConfig) -> None:
-    _choice("optim.name", optim.name, tuple(OPTIMISERS))
+    choice("optim.name", optim.name, OPTIMISERS)
     if not (0 < optim.lr < math.inf):
         raise ConfigError(f"optim.lr={optim.lr} is out of range: it must be a number above 0")
     keys = OPTIMISERS[optim.name]
@@ -341,35 +349,13 @@ def _check_optim(optim: OptimConfig) -> None:
             raise ConfigError(f"optim.{key} has no value: optim={optim.name} needs a number there")
         if key != "eps" and value is not None and not 0 <= value < 1:
             raise ConfigError(f"optim.{key}={value} is out of range: 0 ≤ … < 1")
-    _range("optim.eps", optim.eps, 0)
+    in_range("optim.eps", optim.eps, 0)
 
 
-def _check_model(config: Config) -> None:
-    model, data = config.model, config.data
-    if model.name == "mlp":
-        if model.depth is None:
-            raise ConfigError("model.depth=null: an mlp needs a number of hidden layers")
-        _range("model.depth", model.depth, 0, 1000)
-        return
-    if model.depth is not None:
-        raise ConfigError(
-            f"model.depth={model.depth}: the depth of {model.name} is fixed, only mlp takes one"
-        )
-    size = min(CATALOGUE[data.name].image_shape[1:])
-    if size < 12:
-        raise ConfigError(
-            f"model={model.name} needs images of 12×12 pixels or more; data={data.name} has "
-            f"{size}×{size}: use model=mlp"
-        )
-
-
-def _check_init(config: Config, n_train: int) -> None:
-    if config.init.name == "none":
-        return
-    if not ARMS[config.norm.name].takes_init:
+def _check_init(config: Config) -> None:
+    if config.init.name == "data_dependent" and not ARMS[config.norm.name].takes_init:
         takers = ", ".join(arm.id for arm in ARMS.values() if arm.takes_init)
         raise ConfigError(
             f"norm={config.norm.name} has no data-dependent init: add init=none "
             f"(init=data_dependent is for {takers})"
         )
-    _range("init.batch_size", config.init.batch_size, 2, n_train)

@@ -27,6 +27,7 @@ from wnrepro.runs.manifest import read_manifest
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
 from wnrepro.runs.status import Status, read_status
 from wnrepro.sweep import expand
+from wnrepro.tasks import task_of
 
 STATES = ("running", "queued", "killed", "failed", "interrupted", "new", "diverged", "done")
 """As shown, what needs a look first. `killed`: its status says `running`, and no process has it.
@@ -93,15 +94,14 @@ def show_status(roots: Sequence[Path]) -> None:
         queued = queued_tasks(root)
         runs += [progress_of(directory, queued) for directory in find_runs(root)]
     runs.sort(key=lambda run: (STATES.index(run.state), run.directory))
-    rows = [("state", "run", "epoch", "error %", "updated (UTC)", "")]
+    rows = [("state", "run", "epoch", "result", "updated (UTC)", "")]
     for run in runs:
-        error = _last_error(run.directory)
         rows.append(
             (
                 run.state,
                 str(run.directory),
                 f"{run.epoch}/{run.epochs or '?'}",
-                "" if error is None else f"{error:.2f}",
+                _last_headline(run.directory),
                 run.updated.removesuffix("+00:00").replace("T", " "),
                 run.note,
             )
@@ -110,16 +110,13 @@ def show_status(roots: Sequence[Path]) -> None:
     print(f"{len(runs)} runs: {_counted(run.state for run in runs)}")
 
 
-def _last_error(directory: Path) -> float | None:
-    """In percent, of the last epoch, on the test or the held-out images."""
-    with suppress(RunError, LookupError):
-        last = read_rows(directory / METRICS_FILE)[-1]
-        return next(
-            value
-            for key, value in last.items()
-            if key.endswith("_error_percent") and not key.startswith("train")
-        )
-    return None
+def _last_headline(directory: Path) -> str:
+    """The task's headline metric after the last epoch, on the test or the held-out images."""
+    with suppress(RunError, LookupError, TypeError):
+        task = task_of((read_manifest(directory) or {})["config"])
+        said = task.headlines(read_rows(directory / METRICS_FILE)[-1])
+        return next(value for part, value in said.items() if part != "train")
+    return ""
 
 
 def show_plan(overrides: Sequence[str]) -> None:

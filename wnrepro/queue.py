@@ -1,70 +1,125 @@
-"""The queue of sweeps that the evidence is made of, and how far it is.
+"""The queue of sweeps that the evidence is made of, how far it is, and what the rest takes here.
 
 What is in results/runs.csv counts as done, wherever it was run: whoever has a machine goes on where
 the last one stopped.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.config import as_dict
+from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
+from wnrepro.launchers.local import places
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
-from wnrepro.runs.tables import read_tables
-from wnrepro.sweep import expand, run_sweep
+from wnrepro.runs.tables import CollectedRun, finished_runs, read_tables
+from wnrepro.sweep import Sweep, expand, run_sweep
+
+DAY_SEC = 86400
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One sweep. what: what it is for. device: "cpu" or "cuda"; a GPU's are not for a CPU."""
+    """One sweep. what: what it is for."""
 
     what: str
-    device: str
     overrides: tuple[str, ...]
 
 
-def _entry(what: str, device: str, evidence: str, *overrides: str) -> Entry:
+def _entry(what: str, evidence: str, *overrides: str) -> Entry:
     """The sweep of an experiment, by its name in EVIDENCE, and what else it is given."""
-    return Entry(what, device, (*EVIDENCE[evidence].overrides, *overrides))
+    return Entry(what, (*EVIDENCE[evidence].overrides, *overrides))
 
 
 QUEUE = (
-    _entry("table 1 and figure 1, 3 seeds", "cuda", "cifar_table1_bf16"),
-    _entry("does bf16 matter? one seed in float32", "cuda", "cifar_table1", "seed=0"),
-    _entry("the authors' own plain", "cuda", "cifar_frozen_scale_bf16"),
-    _entry("learning rates", "cuda", "cifar_lr_selection_bf16"),
-    _entry("table 1, 2 more seeds", "cuda", "cifar_table1_bf16", "seed=3,4"),
-    _entry("digits", "cpu", "digits_arms"),
-    _entry("MNIST", "cpu", "mnist_arms"),
-    _entry("Fashion-MNIST", "cpu", "fashion_mnist_arms"),
-    _entry("the init", "cpu", "mnist_init_ablation"),
-    _entry("optimisers", "cpu", "mnist_optimizers"),
-    _entry("learning rates, robustness", "cpu", "mnist_lr_robustness"),
-    _entry("CIFAR-10, a quarter of the width, 10 epochs", "cpu", "cifar_small"),
-    _entry("the same with plain at the others' learning rate", "cpu", "cifar_small_one_rate"),
-    _entry("CIFAR-10 at full width, the first 12 epochs", "cpu", "cifar_first_epochs"),
+    _entry("table 1 and figure 1, 3 seeds", "cifar_table1_bf16"),
+    _entry("does bf16 matter? one seed in float32", "cifar_table1", "seed=0"),
+    _entry("the authors' own plain", "cifar_frozen_scale_bf16"),
+    _entry("learning rates", "cifar_lr_selection_bf16"),
+    _entry("table 1, 2 more seeds", "cifar_table1_bf16", "seed=3,4"),
+    _entry("digits", "digits_arms"),
+    _entry("MNIST", "mnist_arms"),
+    _entry("Fashion-MNIST", "fashion_mnist_arms"),
+    _entry("the init", "mnist_init_ablation"),
+    _entry("optimisers", "mnist_optimizers"),
+    _entry("learning rates, robustness", "mnist_lr_robustness"),
+    _entry("CIFAR-10, a quarter of the width, 10 epochs", "cifar_small"),
+    _entry("the same with plain at the others' learning rate", "cifar_small_one_rate"),
 )
 """In the order in which they are worth a machine's time."""
 
 
 @dataclass(frozen=True)
 class State:
-    """How many of an entry's runs are in the tables, of how many."""
+    """How far an entry is. begun: runs whose first epochs are in the tables.
+
+    flop, seconds: of the rest, on this machine, as many runs side by side as it takes; 0 where
+    nothing is left.
+    """
 
     entry: Entry
-    collected: int
+    finished: int
+    begun: int
     total: int
+    flop: float
+    seconds: float
+
+    @property
+    def left(self) -> int:
+        return self.total - self.finished
 
 
-def states(results: Path) -> Iterator[State]:
+class Machine:
+    """What runs take here, measured once for each kind of work. device: `auto`, `cpu`, `cuda`."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._costs: dict[str, Any] = {}
+
+    def state(self, entry: Entry, sweep: Sweep, collected: dict[str, CollectedRun]) -> State:
+        """How far `entry` is, whose runs are those of `sweep`."""
+        names = sweep.identities
+        finished = sum(key in collected and collected[key].finished for key in names)
+        begun = sum(key in collected and not collected[key].finished for key in names)
+        rest = [
+            (config, collected[key].curve if key in collected else [])
+            for config, key in zip(sweep.configs, names, strict=True)
+            if key not in collected or not collected[key].finished
+        ]
+        flop = seconds = 0.0
+        for config, curve in rest:
+            cost = self._cost(config)
+            share = 1 - len(curve) / config.epochs
+            flop, seconds = flop + share * cost.flop, seconds + share * cost.seconds
+        if rest:
+            seconds /= min(len(rest), places([replace(c, device=self.device) for c, _ in rest]))
+        return State(entry, finished, begun, len(names), flop, seconds)
+
+    def _cost(self, config: Config) -> Any:
+        """By the first arm that is asked for; arms differ less than machines do."""
+        from wnrepro import cost  # imports torch
+
+        kind = repr((config.task, config.data.name, config.model, config.batch_size))
+        kind += config.precision
+        if kind not in self._costs:
+            here = replace(config, device=self.device, compile=False)
+            found = cost.measure(here)
+            per_step = cost.steps(here)
+            self._costs[kind] = cost.Cost(found.flop / per_step, found.seconds / per_step)
+        each = self._costs[kind]
+        steps = cost.steps(config)
+        return cost.Cost(each.flop * steps, each.seconds * steps)
+
+
+def states(results: Path, device: str = "auto") -> Iterator[State]:
     """Of each entry of the queue."""
-    collected = read_tables(results)
+    collected, machine = read_tables(results), Machine(device)
     for entry in QUEUE:
-        runs = expand(entry.overrides).identities
-        yield State(entry, sum(each in collected for each in runs), len(runs))
+        yield machine.state(entry, expand(entry.overrides), collected)
 
 
 def _refuse_other_runs(entry: Entry, overrides: Sequence[str]) -> None:
@@ -81,32 +136,42 @@ def _refuse_other_runs(entry: Entry, overrides: Sequence[str]) -> None:
         )
 
 
-def go_on(device: str, results: Path, overrides: Sequence[str] = ()) -> int:
-    """Run what `device` can add to the tables, sweep by sweep, each collected when it has finished.
+def go_on(
+    device: str, results: Path, overrides: Sequence[str] = (), limit_days: float = math.inf
+) -> int:
+    """Run what the tables lack, sweep by sweep, each collected when it has ended.
 
     overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2. Those that
     change what is computed are refused, since the tables would take other runs for the queue's.
+    limit_days: what would take longer here is left out, with a line that says so.
     Returns 0, or the exit code of the first sweep that did not finish or is not whole in the
     tables. Other runs in runs.root are left alone.
     """
+    from wnrepro.cost import in_words
     from wnrepro.train import train
 
-    entries = [entry for entry in QUEUE if entry.device == device]
+    machine = Machine(device)
     if overrides:
-        for entry in entries:
+        for entry in QUEUE:
             _refuse_other_runs(entry, overrides)
-    for entry in entries:
+    for entry in QUEUE:
         arguments = [*entry.overrides, f"device={device}", *overrides]
         sweep = expand(arguments)
-        collected = read_tables(results)
-        if all(each in collected for each in sweep.identities):
+        if set(sweep.identities) <= finished_runs(results).keys():
             continue
-        print(f"{entry.what}: {' '.join(arguments)}", flush=True)
-        code = run_sweep(sweep, train, collected)
+        state = machine.state(entry, sweep, read_tables(results))
+        said = f"{entry.what}: {state.left} runs, about {in_words(state.seconds)} here"
+        if state.seconds > limit_days * DAY_SEC:
+            print(f"left out: {said}, more than {limit_days:g} days; --days sets the limit")
+            continue
+        print(f"{said}: {' '.join(arguments)}", flush=True)
+        code = run_sweep(sweep, train, finished_runs(results))
         directories = [run_directory(as_dict(config)) for config in sweep.configs]
-        report = collect([each for each in directories if each.exists()], results)
+        there = [each for each in directories if each.exists()]
+        names = frozenset(sweep.identities)
+        report = collect(there, results, in_progress=lambda config: True)
         for problem in report.problems:
             print(f"error: {problem}", flush=True)
-        if code or not all(each in report.runs for each in sweep.identities):
+        if code or not names <= {key for key, run in report.runs.items() if run.finished}:
             return code or 1
     return 0

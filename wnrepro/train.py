@@ -14,20 +14,24 @@ import logging
 import signal
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wnrepro.allocator import keep_freed_memory
 from wnrepro.command_line import GOES_ON, guarded, hydra_main
-from wnrepro.config import Config, as_dict, as_yaml
+from wnrepro.config import Config, as_dict, as_yaml, compiles
 from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
 from wnrepro.runs.status import Status
+from wnrepro.tasks import TASKS
+
+if TYPE_CHECKING:
+    from wnrepro.training import Epoch
 
 # torch takes seconds to import, and printing or refusing a config shall take none: what needs it
 # is imported where it is used.
@@ -48,6 +52,13 @@ often than this: a short one stays quiet."""
 
 OF_A_SWEEP = ("sweep=", "hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.")
 """Beginnings of overrides that one run would leave unheeded: a cluster's would train right here."""
+
+
+ESTIMATE_AFTER_SEC = 20
+"""When a run has trained for so long, it says how long the rest will take."""
+
+LONG_RUN_SEC = 120
+"""A run that takes longer says so."""
 
 
 class Stopped(Exception):
@@ -111,8 +122,9 @@ class _Run:
         plain = as_dict(config)
         self.identity = identity(plain)
         device = assembly.device(config)
+        self.task = TASKS[config.task.name]
         self.training = assembly.training(config, device)
-        plain["compile"] = self.training.compile  # what null stood for here
+        plain["compile"] = compiles(config, device.type)  # what null stood for here
         manifest = directory.write_manifest(
             plain,
             sys.argv,
@@ -124,6 +136,8 @@ class _Run:
         self.metrics: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
         self.due, self.saved = 0.0, time.perf_counter()
+        self.estimated = False
+        self.first_step: tuple[float, int] | None = None  # when it was, and which
         state = checkpoint.load_latest(directory.path, plain)
         if state is None:
             if config.init.name == "data_dependent":
@@ -149,24 +163,23 @@ class _Run:
                 bar.update()
                 if self.interruption.requested is not None:
                     raise Stopped
+                if progress:
+                    self._estimate()
                 if time.perf_counter() >= self.saved + SAVING_EVERY_SEC:
-                    self.save()
+                    with training.paused():
+                        self.save()
 
             try:
                 for epoch in training.epochs(after_step):
                     bar.update()
-                    said = (
-                        f"epoch {epoch.epoch}/{self.config.epochs}, "
-                        f"error {epoch.train_error_percent:.2f} % in training, "
-                        f"{epoch.error_percent:.2f} % {training.dataset.evaluation_name}"
-                    )
+                    said = f"epoch {epoch.epoch}/{self.config.epochs}, {self._said(epoch)}"
                     bar.set_postfix_str(said)
                     now, level = time.perf_counter(), logging.DEBUG
                     if progress and bar.disable and now >= said_at + SAYING_EVERY_SEC:
                         said_at, level = now, logging.INFO
                     log.log(level, said)
-                    self.metrics.append(_metrics_row(epoch, training.dataset.evaluation_name))
-                    self.timing.append(_timing_row(epoch))
+                    self.metrics.append(_metrics_row(epoch))
+                    self.timing.append({"epoch": epoch.epoch, **epoch.timing})
                     if epoch.diverged:
                         state = "diverged"
                     last = epoch.diverged or training.epoch == self.config.epochs
@@ -178,6 +191,39 @@ class _Run:
                 state = "interrupted"
                 self.save()
         self._end(state)
+
+    def _estimate(self) -> None:
+        """Say once how long the rest will take, if that is long; and what would be faster."""
+        now = time.perf_counter()
+        if self.first_step is None:
+            self.first_step = (now, self.training.step)
+        begun, step = self.first_step
+        taken = self.training.step - step
+        if self.estimated or taken < 1 or now < begun + ESTIMATE_AFTER_SEC:
+            return
+        self.estimated = True
+        from wnrepro import cost
+
+        per_step = (now - begun) / taken
+        rest = 1 - (self.training.epoch + step / self.training.steps_per_epoch) / self.config.epochs
+        seconds = rest * cost.steps(self.config) * per_step
+        if seconds < LONG_RUN_SEC:
+            return
+        log.info("about %s to go here (%.2g s a step)", cost.in_words(seconds), per_step)
+        if self.config.precision == "float32" and self.training.device.type == "cpu":
+            with self.training.paused():
+                gain = cost.gain_of_bf16(self.config)
+            if gain >= 2:
+                said = cost.in_words(seconds / gain)
+                log.info("precision=bf16 would take %s: another run, never pooled with this", said)
+
+    def _said(self, epoch: "Epoch") -> str:
+        """`error 5.36 % in training, 4.72 % test`"""
+        said = [
+            f"{value} in training" if part == "train" else f"{value} {part.replace('-', '_')}"
+            for part, value in self.task.headlines(epoch.metrics).items()
+        ]
+        return f"{self.task.headline_metric.label} {', '.join(said)}"
 
     def _stop_if_asked(self) -> None:
         if self.interruption.requested is not None:
@@ -241,25 +287,12 @@ class _Run:
         )
 
 
-def _metrics_row(epoch: Any, evaluation: str) -> dict[str, Any]:
+def _metrics_row(epoch: "Epoch") -> dict[str, Any]:
     """What the config determines: one row of metrics.csv."""
-    row = {
-        "epoch": epoch.epoch,
-        "learning_rate": epoch.learning_rate,
-        "train_loss": epoch.train_loss,
-        "train_error_percent": epoch.train_error_percent,
-        f"{evaluation}_loss": epoch.loss,
-        f"{evaluation}_error_percent": epoch.error_percent,
-    }
+    row = {"epoch": epoch.epoch, **epoch.metrics}
     for layer, norms in epoch.layers.items():
         row |= {f"{quantity}/{layer}": value for quantity, value in norms.items()}
     return row
-
-
-def _timing_row(epoch: Any) -> dict[str, Any]:
-    """What the machine determines: one row of timing.csv."""
-    keys = ("epoch", "train_time_sec", "evaluation_time_sec", "samples_per_sec", "peak_memory_mib")
-    return {key: getattr(epoch, key) for key in keys}
 
 
 def _print_table(config: Config, status: Status) -> None:
@@ -270,10 +303,9 @@ def _print_table(config: Config, status: Status) -> None:
         keys = ("train_time_sec", "evaluation_time_sec")
         if not metrics or not timing or not set(keys) <= timing[0].keys():
             raise RunError(f"{directory} lacks rows of its record: delete it to train it again")
-        for key, value in metrics[-1].items():
-            if key.endswith("error_percent") and value is not None:
-                name = key.removesuffix("_error_percent").replace("_", "-")
-                lines.append((f"{name} error", f"{value:.2f} %"))
+        task = TASKS[config.task.name]
+        for part, said in task.headlines(metrics[-1]).items():
+            lines.append((f"{part} {task.headline_metric.label}", said))
         seconds = sum(float(row[key] or 0) for row in timing for key in keys)
         lines.append(("time", f"{seconds:.1f} s for {len(timing)} epoch{'s' * (len(timing) != 1)}"))
     lines.append(("run", str(directory)))

@@ -14,9 +14,9 @@ from torch import nn
 from wnrepro import optim
 from wnrepro.command_line import CONF
 from wnrepro.config import OPTIMISERS, Config, as_dict
-from wnrepro.engine import Training
 from wnrepro.runs.rows import read_rows
 from wnrepro.train import train
+from wnrepro.training import SupervisedTraining
 
 Compose = Callable[..., Config]
 SMALL = ["epochs=2", "model.width=32", "threads=1", "tracker=none"]
@@ -86,16 +86,16 @@ def test_it_trains_and_a_run_that_was_interrupted_ends_with_the_same_bytes(
     assert second["test_error_percent"] < 30
 
     config = compose(f"optim={name}", *SMALL, f"runs.root={tmp_path}/interrupted")
-    step, left = Training._train_step, 40  # 28 steps per epoch: in the midst of the second
+    step, left = SupervisedTraining.train_step, 40  # 28 steps per epoch: in the midst of the second
 
-    def then_stop(training: Training, *batch: Any) -> None:
+    def then_stop(training: SupervisedTraining, *batch: Any) -> None:
         nonlocal left
         step(training, *batch)
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Training, "_train_step", then_stop)
+    monkeypatch.setattr(SupervisedTraining, "train_step", then_stop)
     assert train(config).state == "interrupted"
     assert train(config).state == "done"
     assert metrics_of(tmp_path / "interrupted").read_bytes() == undisturbed.read_bytes()

@@ -26,7 +26,7 @@ def adam(setting: Setting) -> Iterator[Measurement]:
         with threads(None if setting.gpu else network.threads):
             training = network.training(setting, network.batch_size, precision="float32")
             batch = training.objective.batch(torch.arange(2, device=setting.device))
-            training.objective.loss(training.model, *batch)[0].backward()
+            training.objective.loss(training.model, batch)[0].backward()
             _check(training.model)
             given = (1e-9, (BETA1, BETA2), EPS)
             ours = Adam(_parameters(training.model), *given)

@@ -36,7 +36,7 @@ def flops(training: SupervisedTraining) -> int:
     """Of forward and backward of a batch; weights stay as they are."""
     batch = training.objective.batch(torch.arange(training.batch_size, device=training.device))
     with FlopCounterMode(display=False) as counter, training.autocast():
-        training.objective.loss(training.model, *batch)[0].backward()
+        training.objective.loss(training.model, batch)[0].backward()
     training.optimizer.zero_grad(set_to_none=True)
     count = counter.get_total_flops()
     assert count > 0, "a step without arithmetic"

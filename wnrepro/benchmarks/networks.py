@@ -103,7 +103,7 @@ def check_same_loss(one: SupervisedTraining, other: SupervisedTraining, rtol: fl
         everything = torch.arange(training.objective.n_train, device=training.device)
         batch = training.objective.batch(everything)
         with training.autocast():
-            losses.append(training.objective.loss(training.model.eval(), *batch)[0])
+            losses.append(training.objective.loss(training.model.eval(), batch)[0])
         training.model.train()
     assert_close(*losses, rtol=rtol, atol=0.0)
 

@@ -75,13 +75,13 @@ def launch(
             raise ConfigError(f"hydra.launcher.{key}={value} must be a whole number from 1 on")
     gpus = _gpus(configs)
     _refuse_what_all_lack(configs, gpus)
-    places = settings["runs_at_once"] or _places(configs, gpus, settings["runs_per_gpu"])
+    at_once = settings["runs_at_once"] or _places(configs, gpus, settings["runs_per_gpu"])
     prepare()
     left = dict(enumerate(configs))
     deaths: Counter[int] = Counter()
     with Interruption() as interruption:
         while left:
-            begun = _run_pool(left, min(places, len(left)), gpus, train, progress, interruption)
+            begun = _run_pool(left, min(at_once, len(left)), gpus, train, progress, interruption)
             if not begun:
                 return
             for k in begun:
@@ -226,6 +226,11 @@ def _refuse_what_all_lack(configs: Sequence[Config], gpus: Sequence[str]) -> Non
         assembly.device(next(config for config in configs if config.device == "cuda"))
     for name, root in {(config.data.name, config.data.root) for config in configs}:
         files.locate(name, root)
+
+
+def places(configs: Sequence[Config]) -> int:
+    """How many of these runs go side by side on this machine."""
+    return _places(configs, _gpus(configs), 1)
 
 
 def _places(configs: Sequence[Config], gpus: Sequence[str], runs_per_gpu: int) -> int:

@@ -1,7 +1,9 @@
-"""Finished runs, gathered from any folders into the tables of `wnrepro.runs.tables`.
+"""Runs, gathered from any folders into the tables of `wnrepro.runs.tables`.
 
-A run enters once, by its identity, and then stays as it is; what is collected decides over what
-is found, and the order of folders decides nothing. Refused are
+A finished run enters once, by its identity, and then stays as it is; what is collected decides over
+what is found, and the order of folders decides nothing. A run in progress is evidence of its first
+epochs: where the caller wants it, it enters as `unfinished` and grows with each collecting.
+Refused are
 
 - a run whose config does not have the identity in its manifest and its directory's name;
 - a run that is there already, or found twice, with other metrics: the same config and seed
@@ -17,7 +19,7 @@ import os
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,15 @@ from wnrepro.runs.identity import computed, differences, identity
 from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
 from wnrepro.runs.status import STATUS_FILE, Status, read_status
-from wnrepro.runs.tables import METRICS, SETTINGS, Cells, CollectedRun, read_tables, write_tables
+from wnrepro.runs.tables import (
+    SETTINGS,
+    UNFINISHED,
+    Cells,
+    CollectedRun,
+    read_tables,
+    write_tables,
+)
+from wnrepro.tasks import task_of
 
 DEFAULT_NAME = "main"
 
@@ -40,29 +50,37 @@ _RUN_NAME = re.compile(r"seed-?\d+-[0-9a-f]{10}")
 class Report:
     """What one collecting did.
 
-    runs: all that is in the tables now, by identity. new, replaced: identities. known: how many
-    were there already. unfinished: directories, with how far they are. problems: one line for
-    each thing that was refused or could not be read.
+    runs: all that is in the tables now, by identity. new, replaced, grown: identities; the last of
+    unfinished runs that have more epochs now. known: how many were there already. unfinished:
+    directories that were left out, with how far they are. problems: one line for each thing that
+    was refused or could not be read.
     """
 
     runs: dict[str, CollectedRun]
     new: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    grown: list[str] = field(default_factory=list)
     known: int = 0
     unfinished: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def collect(
-    folders: Iterable[Path], results: Path, *, name: str = DEFAULT_NAME, replace: bool = False
+    folders: Iterable[Path],
+    results: Path,
+    *,
+    name: str = DEFAULT_NAME,
+    replace: bool = False,
+    in_progress: Callable[[Mapping[str, Any]], bool] = lambda config: False,
 ) -> Report:
-    """Gather the finished runs below `folders` into the tables of the folder `results`.
+    """Gather the runs below `folders` into the tables of the folder `results`.
 
     Args:
         folders: searched with all their subfolders.
         results: created if need be; files whose content stays the same are not touched.
         name: what new runs are collected under.
         replace: let a run that is there already with other metrics give way to the one found.
+        in_progress: whether a run with this config is taken before it has finished.
 
     Raises:
         ConfigError: the name is no name.
@@ -78,7 +96,7 @@ def collect(
     for path in tqdm(sorted(paths.values()), unit="run", leave=False, disable=None):
         try:
             status = read_status(path)
-            if status is None or not status.finished:
+            if status is None or not (status.finished or _is_wanted(path, status, in_progress)):
                 report.unfinished.append(f"{path} ({_how_far(status)})")
             else:
                 run = read_run(path, status, name)
@@ -114,8 +132,18 @@ def find_runs(folder: Path) -> list[Path]:
     return found
 
 
+def _is_wanted(
+    directory: Path, status: Status, in_progress: Callable[[Mapping[str, Any]], bool]
+) -> bool:
+    manifest = read_manifest(directory) if status.epoch else None
+    return manifest is not None and in_progress(manifest["config"])
+
+
 def read_run(directory: Path, status: Status, name: str = DEFAULT_NAME) -> CollectedRun:
-    """The finished run in `directory`; raises RunError, naming the file, if it is not whole."""
+    """The run in `directory`, as far as it has come.
+
+    Raises RunError, naming the file, if its record is not whole.
+    """
     manifest = read_manifest(directory)
     if manifest is None:
         raise RunError(f"{directory} has no {MANIFEST_FILE}: copy the whole directory again")
@@ -127,17 +155,16 @@ def read_run(directory: Path, status: Status, name: str = DEFAULT_NAME) -> Colle
                 f"{directory}: its config has the identity {key}, its {MANIFEST_FILE} says "
                 f"{manifest['identity']}; it is not the run that its name says"
             )
-        metrics = _whole(directory / METRICS_FILE, status.epoch)
-        timing = _whole(directory / TIMING_FILE, status.epoch)
+        metrics, timing = (_whole(directory / file, status) for file in (METRICS_FILE, TIMING_FILE))
         if status.state == "done" and status.epoch != config["epochs"]:
             raise RunError(f"{directory} is done after {status.epoch} of {config['epochs']} epochs")
         row = {
             "identity": key,
             "name": name,
             **{column: _value(config, path) for column, path in SETTINGS.items()},
-            "status": status.state,
+            "status": status.state if status.finished else UNFINISHED,
             "epochs_done": status.epoch,
-            **{column: metrics[-1].get(column) for column in METRICS},
+            **{column: metrics[-1].get(column) for column in task_of(config).columns},
             **_provenance(manifest, timing),
             "date": status.updated,
             "config": json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False),
@@ -162,12 +189,20 @@ def read_run(directory: Path, status: Status, name: str = DEFAULT_NAME) -> Colle
 
 def _merge(key: str, copies: Sequence[CollectedRun], report: Report, replace: bool) -> None:
     """Take a run that was found, perhaps more than once, into the report; or refuse it."""
+    there = report.runs.get(key)
+    known = [] if there is None else [there]
+    copies = [copy for copy in copies if not any(copy.begins(o) for o in (*copies, *known))]
+    if there is not None and not there.finished and any(there.begins(copy) for copy in copies):
+        there = None
+        report.grown.append(key)
+    elif not copies:
+        report.known += 1
+        return
     distinct: list[CollectedRun] = []
     # The order of folders must decide nothing: of equal copies the first that ended is taken.
     for copy in sorted(copies, key=lambda run: (run.row["date"], sorted(run.row.items()))):
         if all(copy.metrics != other.metrics for other in distinct):
             distinct.append(copy)
-    there = report.runs.get(key)
     others = [copy for copy in distinct if there is None or copy.metrics != there.metrics]
     if len(others) > 1:
         report.problems.append(
@@ -176,7 +211,8 @@ def _merge(key: str, copies: Sequence[CollectedRun], report: Report, replace: bo
         )
     elif there is None:
         report.runs[key] = others[0]
-        report.new.append(key)
+        if key not in report.grown:
+            report.new.append(key)
     elif not others:
         report.known += 1
     elif there.on_gpu and not others[0].on_gpu:
@@ -242,9 +278,11 @@ def _how_far(status: Status | None) -> str:
     return f"{status.state}, epoch {status.epoch} of {status.epochs or '?'}"
 
 
-def _whole(path: Path, epochs: int) -> list[Row]:
-    """The rows of `path`, which must be those of epochs 1 to `epochs`."""
-    rows = read_rows(path)
+def _whole(path: Path, status: Status) -> list[Row]:
+    """The rows of `path`, which must be those of epochs 1 to the status's."""
+    rows, epochs = read_rows(path), status.epoch
+    if not status.finished:
+        rows = rows[:epochs]  # the status is written last
     if not rows or [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
         raise RunError(f"{path} does not hold the epochs 1 to {epochs}: copy it again")
     return rows

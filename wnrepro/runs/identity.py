@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wnrepro.tasks import FIRST
+
 EXCLUDED = ("tracker", "runs", "scale", "data.root", "device", "threads", "compile")
 """Dotted keys that do not change what is computed, so that a run is recognised without them.
 
@@ -15,7 +17,7 @@ it and by whose kernels; a run may be interrupted on one machine and go on on an
 says which ones they were.
 """
 
-ADDED: Mapping[str, Any] = {"task.name": "classification"}
+ADDED: Mapping[str, Any] = {"task.name": FIRST}
 """Dotted keys that the schema gained after the first runs, with the value that those runs had.
 
 A key with that value stays out of the identity, so that the older runs keep theirs: every new key

@@ -1,4 +1,4 @@
-"""Tables of finished runs, small enough to be committed.
+"""Tables of runs, small enough to be committed.
 
     runs.csv         one row per run: settings, last epoch, time, hardware, commit, whole config
     curves.csv.gz    one row per run and epoch
@@ -22,6 +22,7 @@ from wnrepro.errors import RunError
 from wnrepro.replacement import make_folder, replace_file
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import Row, value_of
+from wnrepro.tasks import COLUMNS
 
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.csv.gz"
@@ -45,12 +46,11 @@ SETTINGS = {
 """Columns of `runs.csv` that show the config, with their dotted keys. They tell runs apart: what
 else differs, but for the seed, is a mixture."""
 
-METRICS = tuple(
-    f"{part}_{quantity}"
-    for part in ("train", "test", "held_out")
-    for quantity in ("loss", "error_percent")
-)
-"""In `runs.csv` those of the last epoch, never of the best."""
+UNFINISHED = "unfinished"
+"""The status in `runs.csv` of a run in progress: evidence of its first epochs, and of no result."""
+
+METRICS = COLUMNS
+"""In `runs.csv` those of the last epoch, never of the best; blank where a task has another."""
 
 RUNS_COLUMNS = (
     *("identity", "name", *SETTINGS, "status", "epochs_done", *METRICS),
@@ -68,7 +68,7 @@ Cells = dict[str, str]
 
 @dataclass(frozen=True)
 class CollectedRun:
-    """One finished run, as it stands in the tables. source: where it was found."""
+    """One run, as it stands in the tables. source: where it was found."""
 
     source: str
     row: Cells
@@ -78,6 +78,20 @@ class CollectedRun:
     @property
     def config(self) -> dict[str, Any]:
         return json.loads(self.row["config"])
+
+    @property
+    def finished(self) -> bool:
+        return self.row["status"] != UNFINISHED
+
+    def begins(self, other: "CollectedRun") -> bool:
+        """Whether it is an unfinished run whose epochs are the first of the longer `other`."""
+        epochs = len(self.curve)
+        longer = len(other.curve) > epochs or (len(other.curve) == epochs and other.finished)
+        return not self.finished and longer and self.metrics == other.first(epochs)
+
+    def first(self, epochs: int) -> list[Cells]:
+        """`metrics` of the first so many epochs."""
+        return [cells for cells in self.metrics if int(cells["epoch"]) <= epochs]
 
     @property
     def on_gpu(self) -> bool:
@@ -146,6 +160,11 @@ def read_tables(results: Path) -> dict[str, CollectedRun]:
             )
         runs[key] = run
     return runs
+
+
+def finished_runs(results: Path) -> dict[str, CollectedRun]:
+    """Those of `read_tables` that are not in progress."""
+    return {key: run for key, run in read_tables(results).items() if run.finished}
 
 
 def write_tables(results: Path, runs: Mapping[str, CollectedRun]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wnrepro.arms import ARMS
-from wnrepro.classification import Sums
 from wnrepro.data import Dataset, Split
-from wnrepro.engine import EpochMetrics, Training
 from wnrepro.models import build
 from wnrepro.nn import Unit
 from wnrepro.optim import Adam, Schedule
 from wnrepro.randomness import Streams
+from wnrepro.tasks.classification.objective import Classification
+from wnrepro.training import Epoch, Sums, SupervisedTraining
 
 
 class Enough(Exception):
@@ -44,7 +45,7 @@ def dataset(n: int = 230, dtype: torch.dtype = torch.float32, device: str = "cpu
 
 def training(
     arm: str = "wn", epochs: int = 4, lr: float = 0.01, seed: int = 0, **options: Any
-) -> Training:
+) -> SupervisedTraining:
     data = dataset(**options)
     streams = Streams(seed, data.train.images.device)
     shape, classes = data.image_shape, data.n_classes
@@ -52,29 +53,29 @@ def training(
         "mlp", arm, shape, classes, width=8, depth=2, dropout=0.2, noise_std=0.1, streams=streams
     ).to(data.train.images)
     optimizer = Adam(model.parameters(), lr)
-    result = Training(model, optimizer, data, Schedule(epochs, lr), streams, batch_size=50)
+    objective = Classification(model, data)
+    result = SupervisedTraining(objective, optimizer, Schedule(epochs, lr), streams, batch_size=50)
     if ARMS[arm].takes_init:
         result.initialise(100)
     return result
 
 
-def record(metrics: list[EpochMetrics]) -> list[tuple[Any, ...]]:
+def data_of(training: SupervisedTraining) -> Dataset:
+    assert isinstance(training.objective, Classification)
+    return training.objective.dataset
+
+
+def record(epochs: list[Epoch]) -> list[str]:
     """What the config determines."""
-    return [
-        (
-            *(m.epoch, m.learning_rate, m.train_loss, m.train_error_percent),
-            *(m.loss, m.error_percent, str(m.layers)),
-        )
-        for m in metrics
-    ]
+    return [f"{each.epoch} {each.metrics} {each.layers}" for each in epochs]
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_learns(arm: str) -> None:
     metrics = list(training(arm, epochs=30).epochs())
     assert [m.epoch for m in metrics] == list(range(1, 31))
-    assert metrics[-1].train_loss < 0.5 * metrics[0].train_loss
-    assert metrics[-1].error_percent < 20
+    assert metrics[-1].metrics["train_loss"] < 0.5 * metrics[0].metrics["train_loss"]
+    assert metrics[-1].metrics["test_error_percent"] < 20
 
 
 def test_metrics_are_those_of_a_loop_written_out() -> None:
@@ -82,7 +83,7 @@ def test_metrics_are_those_of_a_loop_written_out() -> None:
     engine = training(epochs=2, dtype=torch.float64)
     reference = copy.deepcopy(engine)
     metrics = list(engine.epochs())
-    model, data = reference.model, reference.dataset
+    model, data = reference.model, data_of(reference)
     optimizer = Adam(model.parameters(), 0.01)
     for epoch in range(2):
         optimizer.param_groups[0]["lr"] = 0.01 * min(2 - epoch, 1)
@@ -106,9 +107,10 @@ def test_metrics_are_those_of_a_loop_written_out() -> None:
             optimizer.step()
             losses.append(loss.item())
             errors.append((logits.argmax(1) != data.train.labels[index]).double().mean().item())
-        assert metrics[epoch].train_loss == pytest.approx(sum(losses) / 3, rel=1e-12)
-        assert metrics[epoch].train_error_percent == pytest.approx(100 * sum(errors) / 3)
-        assert metrics[epoch].learning_rate == optimizer.param_groups[0]["lr"]
+        row = metrics[epoch].metrics
+        assert row["train_loss"] == pytest.approx(sum(losses) / 3, rel=1e-12)
+        assert row["train_error_percent"] == pytest.approx(100 * sum(errors) / 3)
+        assert row["learning_rate"] == optimizer.param_groups[0]["lr"]
         for name, unit in model.named_modules():
             if isinstance(unit, Unit):
                 norms = metrics[epoch].layers[name]
@@ -122,8 +124,8 @@ def test_metrics_are_those_of_a_loop_written_out() -> None:
             logits = model(data.evaluation.images)
         wrong = (logits.argmax(1) != data.evaluation.labels).double().mean().item()
         loss = F.cross_entropy(logits, data.evaluation.labels).item()
-        assert metrics[epoch].error_percent == pytest.approx(100 * wrong)
-        assert metrics[epoch].loss == pytest.approx(loss, rel=1e-12)
+        assert row["test_error_percent"] == pytest.approx(100 * wrong)
+        assert row["test_loss"] == pytest.approx(loss, rel=1e-12)
 
 
 def test_two_runs_of_one_seed_are_the_same_and_of_two_seeds_are_not() -> None:
@@ -162,30 +164,49 @@ def test_the_time_of_an_interrupted_epoch_is_that_of_all_its_steps(
     """A clock that only steps move: each of an epoch's three takes 2 s, and a save 0.5 s."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
-    train_step = Training._train_step
+    train_step = SupervisedTraining.train_step
 
-    def two_seconds(self: Training, images: Tensor, labels: Tensor) -> None:
-        train_step(self, images, labels)
+    def two_seconds(self: SupervisedTraining, batch: tuple[Tensor, ...]) -> None:
+        train_step(self, batch)
         clock.now += 2
 
-    monkeypatch.setattr(Training, "_train_step", two_seconds)
+    monkeypatch.setattr(SupervisedTraining, "train_step", two_seconds)
     saved: list[dict[str, Any]] = []
 
     def after_step() -> None:
         if (engine.epoch, engine.step) == (1, steps):
-            saved.append(copy.deepcopy(engine.state_dict()))
-            clock.now += 0.5
+            with engine.paused():
+                saved.append(copy.deepcopy(engine.state_dict()))
+                clock.now += 0.5
 
     engine = training(epochs=3)
-    times = [(m.train_time_sec, m.samples_per_sec) for m in engine.epochs(after_step)]
-    assert times == [(6, 150 / 6)] * 3
+    assert times(engine.epochs(after_step)) == [(6, 150 / 6)] * 3
     clock.now += 1000
     resumed = training(epochs=3)
     resumed.load_state_dict(saved[0])
     assert resumed.state_dict()["train_time_sec"] == 2 * steps
     clock.now += 1000
-    times = [(m.train_time_sec, m.samples_per_sec) for m in resumed.epochs()]
-    assert times == [(6, 150 / 6)] * 2
+    assert times(resumed.epochs()) == [(6, 150 / 6)] * 2
+
+
+def times(epochs: Iterator[Epoch]) -> list[tuple[float, float]]:
+    return [(e.timing["train_time_sec"], e.timing["samples_per_sec"]) for e in epochs]
+
+
+def test_a_state_can_be_read_at_any_time_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    engine = training(epochs=2)
+
+    def after_step() -> None:
+        clock.now += 1
+        states = [engine.state_dict() for _ in range(2)]
+        assert states[0]["train_time_sec"] == states[1]["train_time_sec"] == engine.step
+
+    assert [e.timing["train_time_sec"] for e in engine.epochs(after_step)] == [2, 2]
+    assert engine.state_dict()["train_time_sec"] == 2
 
 
 def test_what_a_device_still_had_to_do_when_it_was_saved_counts_once(
@@ -198,25 +219,33 @@ def test_what_a_device_still_had_to_do_when_it_was_saved_counts_once(
     def wait(*_: object) -> None:
         clock.now, clock.queued = clock.now + 2 * clock.queued, 0
 
-    monkeypatch.setattr(torch.cuda, "synchronize", wait)
-    train_step, read = Training._train_step, Sums.read
+    monkeypatch.setattr(SupervisedTraining, "_wait", wait)
+    train_step, read = SupervisedTraining.train_step, Sums.read
 
-    def enqueue(self: Training, images: Tensor, labels: Tensor) -> None:
-        train_step(self, images, labels)
+    def enqueue(self: SupervisedTraining, batch: tuple[Tensor, ...]) -> None:
+        train_step(self, batch)
         clock.queued += 1
 
-    monkeypatch.setattr(Training, "_train_step", enqueue)
+    monkeypatch.setattr(SupervisedTraining, "train_step", enqueue)
     monkeypatch.setattr(Sums, "read", lambda self: (wait(), read(self))[1])
 
     def after_step() -> None:
         if engine.step == 2:
-            with monkeypatch.context() as patch:
-                patch.setattr(Training, "device", SimpleNamespace(type="cuda"))
+            with engine.paused():
                 assert engine.state_dict()["train_time_sec"] == 4
-            clock.now += 0.5
+                clock.now += 0.5
 
     engine = training(epochs=2)
-    assert [m.train_time_sec for m in engine.epochs(after_step)] == [6, 6]
+    assert [e.timing["train_time_sec"] for e in engine.epochs(after_step)] == [6, 6]
+
+
+@pytest.mark.parametrize("batch_size", [0, 181])
+def test_a_batch_must_be_filled(batch_size: int) -> None:
+    engine = training()
+    with pytest.raises(ValueError, match=f"batch size {batch_size} is not between 1 and 180"):
+        SupervisedTraining(
+            *(engine.objective, engine.optimizer, engine.schedule, engine.streams, batch_size)
+        )
 
 
 def test_between_steps_the_caller_is_asked_but_not_after_the_last() -> None:
@@ -230,12 +259,14 @@ def test_a_run_that_diverges_ends_with_its_curve_so_far() -> None:
     metrics = list(training("plain", epochs=50, lr=1e25).epochs())
     assert len(metrics) < 50
     assert [m.diverged for m in metrics] == [False] * (len(metrics) - 1) + [True]
-    assert not math.isfinite(metrics[-1].train_loss)
+    assert not math.isfinite(metrics[-1].metrics["train_loss"])
 
 
 def test_evaluation_leaves_no_trace() -> None:
     engine = training("wn_mean_only_bn", epochs=1)
-    engine.dataset = Dataset(**(vars(engine.dataset) | {"evaluation": dataset(900).train}))
+    assert isinstance(engine.objective, Classification)
+    more = Dataset(**(vars(data_of(engine)) | {"evaluation": dataset(900).train}))
+    engine.objective.dataset = more
     few = training("wn_mean_only_bn", epochs=1)
     list(engine.epochs()), list(few.epochs())
     for (name, ours), theirs in zip(
@@ -254,7 +285,8 @@ def test_any_module_that_maps_images_to_logits_can_be_trained() -> None:
     data = dataset()
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
     optimizer = Adam(model.parameters(), 0.01)
-    engine = Training(model, optimizer, data, Schedule(2, 0.01), Streams(0), batch_size=180)
+    objective = Classification(model, data)
+    engine = SupervisedTraining(objective, optimizer, Schedule(2, 0.01), Streams(0), batch_size=180)
     assert [m.layers for m in engine.epochs()] == [{}, {}]
 
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wnrepro.classification import Sums
 from wnrepro.models import build
 from wnrepro.nn import Unit
 from wnrepro.optim import Adam
 from wnrepro.randomness import Streams
-from wnrepro.step import WARM_UP, Step, compiled
+from wnrepro.tasks.classification.objective import loss_and_errors
+from wnrepro.training import Step, Sums, compiled
+from wnrepro.training.step import WARM_UP
 
 needs_compiler = pytest.mark.skipif(
     not (shutil.which("c++") or shutil.which("g++")), reason="needs a C++ compiler"
@@ -40,9 +41,15 @@ class Run:
         network = build(model, arm, (3, 12, 12), 10, streams=self.streams, **sizes)
         self.model = network.to(device)
         self.optimizer = Adam(self.model.parameters(), 3e-3)
-        self.sums = Sums(torch.device(device))
-        forward = compiled(self.model) if compile else self.model
-        self.step = Step(forward, self.optimizer, self.sums, nullcontext, **options)
+        self.sums = Sums(torch.device(device), ["errors"])
+        self.forward = compiled(self.model) if compile else self.model
+
+        def loss(batch: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+            images, labels = batch
+            value, errors = loss_and_errors(self.forward(images), labels)
+            return value, [errors]
+
+        self.step = Step(loss, self.optimizer, self.sums, nullcontext, **options)
         generator = torch.Generator().manual_seed(1)
         self.images = torch.randn(20, 30, 3, 12, 12, generator=generator).to(device)
         self.labels = torch.randint(10, (20, 30), generator=generator).to(device)
@@ -60,7 +67,7 @@ class Run:
     def evaluated(self) -> Tensor:
         self.model.eval()
         with torch.no_grad():
-            logits = self.step.forward(self.images[0])
+            logits = self.forward(self.images[0])
         self.model.train()
         return logits.cpu()
 
@@ -93,20 +100,23 @@ def test_the_forward_pass_is_in_the_precision_of_autocast_and_the_metrics_are_no
     x, labels = torch.randn(7, 5), torch.arange(7) % 3
     seen: list[Tensor] = []
 
-    def forward(images: Tensor) -> Tensor:
+    def loss(batch: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+        images, labels = batch
         seen.append(model(images))
-        return seen[-1]
+        value, errors = loss_and_errors(seen[-1], labels)
+        return value, [errors]
 
     def autocast() -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16)
 
-    sums = Sums(torch.device("cpu"))
+    sums = Sums(torch.device("cpu"), ["errors"])
     with autocast():
         expected = nn.functional.cross_entropy(model(x).float(), labels).item()
-    Step(forward, Adam(model.parameters()), sums, autocast)(x, labels)
+    Step(loss, Adam(model.parameters()), sums, autocast)(x, labels)
     (logits,) = seen
     assert logits.dtype == torch.bfloat16
-    assert sums.read()[0] == pytest.approx(expected, rel=1e-6)
+    totals, n = sums.read()
+    assert totals["loss"] / n == pytest.approx(expected, rel=1e-6)
     assert model.weight.grad is not None
     assert model.weight.grad.dtype == torch.float32
 
@@ -128,7 +138,7 @@ class FakeGraph:
         assert step is not None
         # A replay writes where the capture did: into the same tensors.
         gradients = {p: p.grad for group in step.optimizer.param_groups for p in group["params"]}
-        step._gradients(step._images, step._labels)
+        step._gradients(step._batch)
         for p, gradient in gradients.items():
             assert p.grad is not None
             p.grad = p.grad if gradient is None else gradient.copy_(p.grad)

@@ -1,14 +1,20 @@
 """One training step, as fast as the device takes it: eager, compiled, or replayed by a GPU."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 
-from wnrepro.classification import Sums, loss_and_errors
 from wnrepro.nn import Dropout, GaussianNoise
+from wnrepro.training.sums import Sums
+
+Batch = tuple[Tensor, ...]
+"""Tensors whose first axis is the example; the same number of tensors in each batch of a task."""
+
+Loss = Callable[[Batch], tuple[Tensor, Sequence[Tensor]]]
+"""A batch's tensors → the mean loss over its examples, and what else of it is summed up."""
 
 WARM_UP = 3
 """Steps that a GPU takes one kernel at a time before they are captured: libraries choose their
@@ -16,7 +22,7 @@ algorithms and torch compiles in them. They are steps of the training like any o
 
 
 class Step:
-    """`step(images, labels)`: forward, backward, metrics added to `sums`, the optimiser's update.
+    """`step(*batch)`: loss, gradients, metrics added to `sums`, the optimiser's update.
 
     On a CPU, and on a GPU without `capture`, torch runs it operation by operation. With `capture`
     forward and backward are recorded as a CUDA graph after `WARM_UP` steps and replayed from then
@@ -25,20 +31,19 @@ class Step:
     while the GPU is still busy. Batches must then be of one size, and the model and
     `sums` keep their tensors where they are: state may be copied into them, not replaced.
 
-    forward: images to logits, a model or `compiled` of one. generators: those of a GPU that it
-    draws from, so that each replay draws anew.
+    loss: of a batch. generators: those of a GPU that it draws from, so that each replay draws anew.
     """
 
     def __init__(
         self,
-        forward: Callable[[Tensor], Tensor],
+        loss: Loss,
         optimizer: torch.optim.Optimizer,
         sums: Sums,
         autocast: Callable[[], AbstractContextManager],
         generators: Iterable[torch.Generator] = (),
         capture: bool = False,
     ) -> None:
-        self.forward = forward
+        self.loss = loss
         self.optimizer = optimizer
         self.sums = sums
         self.autocast = autocast
@@ -47,39 +52,39 @@ class Step:
         self._stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, images: Tensor, labels: Tensor) -> None:
+    def __call__(self, *batch: Tensor) -> None:
         if self._warm_up is None:
-            self._gradients(images, labels)
+            self._gradients(batch)
         elif self._warm_up > 0:
             self._warm_up -= 1
-            self._on_a_side_stream(images, labels)
+            self._on_a_side_stream(batch)
         else:
-            self._replay(images, labels)
+            self._replay(batch)
         self.optimizer.step()
 
-    def _gradients(self, images: Tensor, labels: Tensor) -> None:
+    def _gradients(self, batch: Batch) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            loss, errors = loss_and_errors(self.forward(images), labels)
+            loss, others = self.loss(batch)
         loss.backward()
-        self.sums.add(loss, errors, len(labels))
+        self.sums.add(loss, others, len(batch[0]))
 
-    def _on_a_side_stream(self, images: Tensor, labels: Tensor) -> None:
+    def _on_a_side_stream(self, batch: Batch) -> None:
         """As torch asks for before a capture, which is on a stream of its own too."""
         current = torch.cuda.current_stream()
         self._stream = self._stream or torch.cuda.Stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            self._gradients(images, labels)
+            self._gradients(batch)
         current.wait_stream(self._stream)
 
-    def _replay(self, images: Tensor, labels: Tensor) -> None:
+    def _replay(self, batch: Batch) -> None:
         if self._graph is None:
-            self._images, self._labels = images.clone(), labels.clone()
+            self._batch = tuple(each.clone() for each in batch)
             self._graph = self._captured()
         else:
-            self._images.copy_(images)
-            self._labels.copy_(labels)
+            for own, each in zip(self._batch, batch, strict=True):
+                own.copy_(each)
         self._graph.replay()
 
     def _captured(self) -> torch.cuda.CUDAGraph:
@@ -90,7 +95,7 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         # thread_local: what other threads ask of the GPU, as for its load, is none of our business
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            self._gradients(self._images, self._labels)
+            self._gradients(self._batch)
         return graph
 
 

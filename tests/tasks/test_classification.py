@@ -1,23 +1,27 @@
-"""Loss and errors of a batch, and their sums."""
+"""Loss and errors of a classifier, and their sums."""
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from wnrepro.classification import Sums, evaluate, loss_and_errors
+from wnrepro.data import Dataset, Split
+from wnrepro.tasks.classification.objective import Classification, loss_and_errors
+from wnrepro.training import Sums
 
 CPU = torch.device("cpu")
 
 
-def test_the_sums_are_those_of_all_examples_at_once() -> None:
+def test_the_metrics_are_those_of_all_examples_at_once() -> None:
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(10, 4, generator=generator)
-    labels = torch.randint(4, (10,), generator=generator)
-    loss, error_percent = evaluate(
-        lambda x: x, zip(logits.split(7), labels.split(7), strict=True), CPU
-    )
-    assert loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
-    assert error_percent == 10 * (logits.argmax(1) != labels).sum().item()
+    logits = torch.randn(1234, 4, generator=generator)  # no multiple of a batch
+    labels = torch.randint(4, (1234,), generator=generator)
+    split = Split(logits[..., None, None], labels)
+    objective = Classification(nn.Flatten(), Dataset("", split, split, "test", 4, ""))
+    metrics = objective.evaluate(objective.model)
+    assert list(metrics) == ["loss", "error_percent"]
+    assert metrics["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
+    assert metrics["error_percent"] == 100 * (logits.argmax(1) != labels).sum().item() / 1234
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
@@ -36,7 +40,3 @@ def test_the_loss_of_half_precision_logits_is_computed_in_float32(dtype: torch.d
 def test_of_no_examples_there_is_no_mean() -> None:
     with pytest.raises(ValueError, match="no examples"):
         Sums(CPU).read()
-    with pytest.raises(ValueError, match="no examples"):
-        evaluate(lambda x: x, [], CPU)
-    with pytest.raises(ValueError, match="no examples"):
-        evaluate(lambda x: x, [(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))], CPU)

@@ -1,0 +1,26 @@
+"""Training, as the runner sees it, and the loop that every task with a loss shares.
+
+    protocol.py     what a runner needs of any training: epochs of metrics, a state, a clock
+    supervised.py   batches, a loss, gradient steps: classification, and whatever has a loss
+    step.py         one such step: eager, compiled, or replayed by a GPU
+    sums.py         what a step adds up, on the device
+    clock.py        seconds of training, pauses left out
+
+Knows no disk, no W&B and no Hydra.
+"""
+
+from wnrepro.training.protocol import AfterStep, Epoch, Training
+from wnrepro.training.step import Step, compiled
+from wnrepro.training.sums import Sums
+from wnrepro.training.supervised import Objective, SupervisedTraining
+
+__all__ = [
+    "AfterStep",
+    "Epoch",
+    "Objective",
+    "Step",
+    "Sums",
+    "SupervisedTraining",
+    "Training",
+    "compiled",
+]

@@ -1,0 +1,265 @@
+"""Training by gradient steps on a loss, as a generator of epochs."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from wnrepro.nn import Unit
+from wnrepro.optim import Schedule
+from wnrepro.randomness import Streams
+from wnrepro.training.clock import Clock
+from wnrepro.training.protocol import AfterStep, Epoch
+from wnrepro.training.step import Batch, Step, compiled
+from wnrepro.training.sums import Sums
+
+Forward = Callable[..., Any]
+"""The model, or `compiled` of it."""
+
+
+class Objective(Protocol):
+    """What is trained, on what, and how it is measured: a task's part of the loop."""
+
+    model: nn.Module
+    """Its parameters are trained. On `device`."""
+
+    @property
+    def summed(self) -> Sequence[str]:
+        """What a training step sums up beside the loss."""
+        ...
+
+    @property
+    def evaluation_name(self) -> str:
+        """`test` or `held_out`: in the names of its metrics."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def n_train(self) -> int:
+        """Examples to train on."""
+        ...
+
+    def batch(self, chosen: Tensor) -> Batch:
+        """The training examples of these indices, on the device."""
+        ...
+
+    def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+        """The mean loss of a batch in training, and the sums over it of what `summed` names."""
+        ...
+
+    def metrics(self, sums: dict[str, float], n: float) -> dict[str, float]:
+        """From an epoch's sums over n examples: `loss` first, all without the prefix `train_`."""
+        ...
+
+    def evaluate(self, forward: Forward) -> dict[str, float]:
+        """The same metrics on the evaluation set, of a model in evaluation mode."""
+        ...
+
+    def initialise(self, chosen: Tensor) -> object:
+        """The data-dependent init on the training examples of these indices."""
+
+
+@dataclass
+class SupervisedTraining:
+    """`Training` of an objective: see there.
+
+    optimizer: with "lr" in its groups, which the schedule sets at each epoch's start, and β1 too
+    where they have "betas". autocast: the precision of forward passes. compile: whether torch
+    compiles the model, which takes up to a minute at the start. capture: whether a GPU replays the
+    step (see `Step`); None for wherever there is one.
+    """
+
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    streams: Streams
+    batch_size: int
+    autocast: Callable[[], AbstractContextManager] = nullcontext
+    compile: bool = False
+    capture: bool | None = None
+    epoch: int = 0
+    step: int = 0
+    _clock: Clock = field(init=False, default_factory=Clock)  # of the current epoch's steps
+    _step: Step | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        available = self.objective.n_train
+        if not 1 <= self.batch_size <= available:
+            raise ValueError(f"batch size {self.batch_size} is not between 1 and {available}")
+        self._sums = Sums(self.device, self.objective.summed)
+        self._forward = compiled(self.model) if self.compile else self.model
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)  # a process may train many runs
+
+    @property
+    def model(self) -> nn.Module:
+        return self.objective.model
+
+    @property
+    def device(self) -> torch.device:
+        return self.objective.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        # An incomplete last batch is left out, as in the authors' loop.
+        return self.objective.n_train // self.batch_size
+
+    def initialise(self, n: int) -> object:
+        """The data-dependent init on the first n examples of the first epoch's order.
+
+        The authors' protocol has 500. In the parameters' own precision, whatever training has.
+        """
+        self.model.train()
+        return self.objective.initialise(self._order_of(0)[:n])
+
+    def epochs(self, after_step: AfterStep | None = None) -> Iterator[Epoch]:
+        """Train to the schedule's end, from wherever this is; what each epoch left.
+
+        Nothing waits for the device inside an epoch, but what `after_step` does.
+        """
+        while self.epoch < self.schedule.epochs:
+            epoch = self._train_epoch(after_step)
+            yield epoch
+            if epoch.diverged:
+                return
+
+    def _train_epoch(self, after_step: AfterStep | None) -> Epoch:
+        epoch = self.epoch
+        learning_rate = self.schedule.learning_rate(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+            if "betas" in group:
+                group["betas"] = (self.schedule.beta1_at(epoch), group["betas"][1])
+        if self.step == 0:
+            self.streams.start_epoch(epoch)
+            self._sums.tensor.zero_()
+            self._clock.seconds = 0.0
+        self._clock.start()
+        try:
+            self._train_steps(after_step)
+            sums, n = self._sums.read()  # waits for the device
+        finally:
+            self._wait()
+            self._clock.stop()
+        trained = time.perf_counter()
+        layers = _layer_norms(self.model)
+        self.model.eval()
+        with self.autocast(), torch.no_grad():
+            evaluation = self.objective.evaluate(self._forward)
+        evaluation_time_sec = time.perf_counter() - trained
+        seconds = self._clock.seconds
+        self.epoch, self.step = epoch + 1, 0
+        training = self.objective.metrics(sums, n)
+        return Epoch(
+            epoch=self.epoch,
+            metrics={
+                "learning_rate": learning_rate,
+                **{f"train_{name}": value for name, value in training.items()},
+                **{
+                    f"{self.objective.evaluation_name}_{name}": value
+                    for name, value in evaluation.items()
+                },
+            },
+            layers=layers,
+            timing={
+                "train_time_sec": seconds,
+                "evaluation_time_sec": evaluation_time_sec,
+                "samples_per_sec": self.steps_per_epoch * self.batch_size / seconds,
+                "peak_memory_mib": _peak_memory_mib(self.device),
+            },
+            diverged=not abs(training["loss"]) < float("inf"),
+        )
+
+    def _train_steps(self, after_step: AfterStep | None) -> None:
+        """The steps of the current epoch that are left."""
+        self.model.train()
+        order = self._order_of(self.epoch)
+        while self.step < self.steps_per_epoch:
+            start = self.step * self.batch_size
+            self.train_step(self.objective.batch(order[start : start + self.batch_size]))
+            self.step += 1
+            if after_step is not None and self.step < self.steps_per_epoch:
+                after_step()
+
+    def train_step(self, batch: Batch) -> None:
+        """One step, on this batch; counts neither it nor its time."""
+        if self._step is None or self._step.optimizer is not self.optimizer:
+            self._step = Step(
+                lambda batch: self.objective.loss(self._forward, batch),
+                *(self.optimizer, self._sums, self.autocast),
+                [each for each in self.streams.values() if each.device.type == "cuda"],
+                capture=self.device.type == "cuda" if self.capture is None else self.capture,
+            )
+        self._step(*batch)
+
+    def _order_of(self, epoch: int) -> Tensor:
+        return self.streams.permutation(self.objective.n_train, epoch).to(self.device)
+
+    def _wait(self) -> None:
+        """Steps that a GPU has not done yet take their time too."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._wait()
+        with self._clock.paused():
+            yield
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self._sums.tensor.clone(),
+            "train_time_sec": self._clock.seconds,
+            "streams": self.streams.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self._sums.tensor.copy_(state["sums"])
+        self._clock.seconds = state.get("train_time_sec", 0.0)  # older states have none
+        self.streams.load_state_dict(state["streams"])
+
+
+@torch.no_grad()
+def _layer_norms(model: nn.Module) -> dict[str, dict[str, float | None]]:
+    """`Epoch.layers` of the model's `Unit`s; read in one transfer."""
+    names: list[tuple[str, str]] = []
+    values: list[Tensor] = []
+    for layer, unit in model.named_modules():
+        if not isinstance(unit, Unit):
+            continue
+        v = unit.v
+        quantities = {"v_norm": v, "g": unit.g, "grad_norm": v.grad}
+        for quantity, tensor in quantities.items():
+            if tensor is not None:
+                names.append((layer, quantity))
+                values.append(
+                    tensor.flatten(1).norm(dim=1).mean() if tensor.ndim > 1 else tensor.abs().mean()
+                )
+    read = torch.stack(values).tolist() if values else []
+    layers: dict[str, dict[str, float | None]] = {}
+    for (layer, quantity), value in zip(names, read, strict=True):
+        layers.setdefault(layer, dict.fromkeys(("v_norm", "g", "grad_norm")))[quantity] = value
+    return layers
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    """The most that tensors took on a GPU so far; on a CPU, that the process had resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB on Linux
