@@ -198,7 +198,7 @@ def test_names_at_line_ends_do_not_lie_upon_one_another() -> None:
 def draw() -> Figure:
     figure, (axes,) = begin("a title; n = 1 seed", 1)
     axes.plot([0, 1], [0, 1], color=ARMS["wn"].colour)
-    name_lines(axes, {"wn": (1.0, 1.0)})
+    name_lines(axes, {"wn": (math.inf, 1.0)})
     return figure
 
 

@@ -72,7 +72,7 @@ def test_a_line_has_its_marker_at_its_end_and_where_other_arms_have_none(count: 
 def test_names_stand_at_the_edge_or_where_a_line_ends_before_it() -> None:
     _, (axes,) = begin("a title; n = 1 seed", 1)
     axes.set(xlim=(0, 10), ylim=(0, 1))
-    name_lines(axes, {"wn": (9.9, 0.5), "bn": (9.5, math.inf), "plain": (4, 0.2)})
+    name_lines(axes, {"wn": (math.inf, 0.5), "bn": (math.inf, math.inf), "plain": (4, 0.2)})
     places = {text.get_text(): text.xy for text in axes.texts}
     assert places == {"WN": (10, 0.5), "BN": (10, 1), "plain": (4, 0.2)}
     assert len(axes.collections) == 2  # a marker beside each at the edge

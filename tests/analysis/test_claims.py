@@ -21,7 +21,7 @@ from claims_example import (
 from wnrepro.analysis.claims import rendering
 from wnrepro.analysis.claims.criteria import CLAIMS
 from wnrepro.analysis.claims.judgement import MECHANISM, NEAREST, VERDICT, all_rows, judge
-from wnrepro.analysis.records import UNFINISHED
+from wnrepro.runs.tables import UNFINISHED
 
 EXPERIMENTS = [claim.id for claim in CLAIMS if claim.judged_by[0] == "cifar_table1"]
 

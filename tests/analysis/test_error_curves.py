@@ -57,7 +57,7 @@ def test_mean_and_interval_at_each_epoch(tmp_path: Path) -> None:
     (line,) = lines(axes)
     assert list(line.get_xdata()) == list(range(1, 31))
     assert line.get_ydata() == pytest.approx([20 / epoch for epoch in range(1, 31)])
-    assert ends == {"wn": (30, pytest.approx(20 / 30))}
+    assert ends == {"wn": (np.inf, pytest.approx(20 / 30))}
     (band,) = axes.collections
     edges = np.asarray(band.get_paths()[0].vertices)
     for epoch in (1, 2, 30):
@@ -107,7 +107,7 @@ def test_runs_in_progress_are_thin_beside_those_that_finished(tmp_path: Path) ->
     (mean,), (thin,) = lines(axes), lines(axes, 0.9)
     assert mean.get_ydata() == pytest.approx([15 / epoch for epoch in range(1, 31)])
     assert thin.get_ydata() == pytest.approx([30 / epoch for epoch in range(1, 8)])
-    assert ends["wn"] == (30, pytest.approx(0.5))
+    assert ends["wn"] == (np.inf, pytest.approx(0.5))
 
 
 def test_a_mean_of_runs_in_progress_ends_where_the_first_does(tmp_path: Path) -> None:

@@ -34,8 +34,6 @@ _MINOR_DECADES = 2.5
 """An axis of fewer has a mark without a number at each of 1 to 9 in a decade."""
 _MARKED = 3
 """So many markers on a line, and one at its end."""
-_NEAR_EDGE = 0.93
-"""A line that ends beyond this share of the axes has its name at their edge."""
 _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
@@ -69,8 +67,8 @@ def draw_mean(
 ) -> Point:
     """The arm's mean of `y` at each `x`, with a band where there are several seeds.
 
-    To be called while the axes are linear, else the mean is one of logarithms. Returns the last
-    point of the line.
+    To be called while the axes are linear, else the mean is one of logarithms. Returns the height
+    of the line's end, at the right edge.
     """
     seaborn.lineplot(
         data,
@@ -81,7 +79,7 @@ def draw_mean(
         ax=axes,
         **({"markevery": marks(arm, data[x].nunique()), "zorder": 3} | look(arm) | style),
     )
-    return tuple(axes.lines[-1].get_xydata()[-1])
+    return math.inf, float(np.asarray(axes.lines[-1].get_ydata())[-1])
 
 
 def look(arm: str) -> dict[str, object]:
@@ -108,7 +106,7 @@ def explain_crosses(axes: Axes, records: Records) -> None:
 
 
 def name_lines(axes: Axes, ends: Mapping[str, Point]) -> None:
-    """Name the lines of arms where they end; at the right edge each beside its marker.
+    """Name the lines of arms where they end, or, beside its marker, at the right edge: x = ∞.
 
     To be called when the axes have their limits and scales.
     """
@@ -116,11 +114,9 @@ def name_lines(axes: Axes, ends: Mapping[str, Point]) -> None:
     left, right = axes.get_xlim()
     found = []
     for arm, (x, y) in ends.items():
-        share = axes.transLimits.transform(axes.transScale.transform((x, high)))[0]
-        near = share > _NEAR_EDGE
-        look = ARMS[arm]
-        place = (right if near else max(x, left), min(max(y, low), high))
-        found.append(drawing.End(*place, look.short, look.colour, look.marker if near else ""))
+        marker = ARMS[arm].marker if x == math.inf else ""
+        place = (min(max(x, left), right), min(max(y, low), high))
+        found.append(drawing.End(*place, ARMS[arm].short, ARMS[arm].colour, marker))
     label_ends(axes, found)
 
 

@@ -20,15 +20,13 @@ from wnrepro.drawing import INK
 from wnrepro.errors import RunError
 from wnrepro.runs.manifest import read_manifest
 from wnrepro.runs.rows import METRICS_FILE, Row, read_rows
+from wnrepro.tasks import Task, task_of
 
 CURVES_FILE = "curves.png"
 
 _INIT_LABELS = {"none": "no init", "data_dependent": "data-dependent init"}
-_ERRORS = (
-    ("test_error_percent", "test", "-"),
-    ("held_out_error_percent", "held-out", "-"),
-    ("train_error_percent", "training", "--"),
-)
+_PARTS = (("test", "test", "-"), ("held_out", "held-out", "-"), ("train", "training", "--"))
+"""Of the data: name in columns, label, dashes."""
 _NORM = "v_norm/"
 _HEIGHT_INCHES = 2.9
 _MARKED = 20
@@ -40,9 +38,9 @@ _LEGEND_MAX = 10
 def draw_curves(run_directory: Path | str) -> Path:
     """Draw `curves.png` from `metrics.csv` and the config in `manifest.json`.
 
-    Left the errors in percent, with the values of the last epoch at the lines' ends, right the mean
-    norm of v per layer, as recorded: nothing is smoothed and a missing value is left out. The same
-    records give the same bytes.
+    Left the task's headline metric, with the values of the last epoch at the lines' ends. Right the
+    mean norm of v per layer. Nothing is smoothed; a missing value is left out. The same records
+    give the same bytes.
 
     Raises:
         RunError: the records cannot be read, hold no epoch, or the picture cannot be written.
@@ -58,41 +56,44 @@ def draw_curves(run_directory: Path | str) -> Path:
 
 
 def _figure(rows: Sequence[Row], config: Mapping[str, Any]) -> Figure:
-    figure, (errors, norms) = drawing.panels(2, _HEIGHT_INCHES)
+    figure, (metric, norms) = drawing.panels(2, _HEIGHT_INCHES)
     figure.suptitle(_title(config), x=0.01, ha="left", fontsize=10)
-    _draw_errors(errors, rows, _name(config, "norm"))
+    _draw_metric(metric, rows, _name(config, "norm"), task_of(config))
     _draw_norms(norms, rows)
     first, *_, last = _values([rows[0], *rows], "epoch")
     margin = 0.5 if first == last else 0.03 * (last - first)
-    for axes in (errors, norms):
+    for axes in (metric, norms):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         axes.set_xlim(first - margin, last + margin)
     return figure
 
 
-def _draw_errors(axes: Axes, rows: Sequence[Row], arm: str) -> None:
+def _draw_metric(axes: Axes, rows: Sequence[Row], arm: str, task: Task) -> None:
+    metric = task.headline_metric
     colour = ARMS[arm].colour if arm in ARMS else rcParams[INK]
     ends = []
-    for column, label, dashes in _ERRORS:
+    for part, label, dashes in _PARTS:
+        column = f"{part}_{metric.name}"
         # Told apart without colour too: dashes and hollow markers for the training set.
         face = colour if dashes == "-" else "white"
         marker = ARMS[arm].marker if arm in ARMS else "o"
         if line := _draw(axes, rows, column, marker, linestyle=dashes, color=colour, mfc=face):
             final = _values(rows[-1:], column)[0]
-            said = f"{label}\n{final:.2f} %" if np.isfinite(final) else label
+            said = f"{label}\n{metric.said(final)}" if np.isfinite(final) else label
             ends.append((float(line.get_ydata()[-1]), said))
     highest = axes.dataLim.y1 if ends else 0
-    axes.set_ylabel("error (%)")
+    axes.set_ylabel(f"{metric.label} ({metric.unit})" if metric.unit else metric.label)
     axes.set_ylim(0, 1.06 * highest if highest > 0 else 1)
     if not ends:
-        _say(axes, "no error was recorded")
+        _say(axes, f"no {metric.label} was recorded")
     ends.sort()
     heights = [value / axes.get_ylim()[1] for value, _ in ends]
     for (_, said), height in zip(ends, drawing.spread(heights, 0.19, 0.1, 1.0), strict=True):
         options = {"xycoords": "axes fraction", "xytext": (4, 0), "linespacing": 0.95}
         drawing.label(axes, 1, height, said, colour, **options)
-    if (epoch := next(filter(None, map(_diverged, rows)), None)) is not None:
+    columns = [f"train_{each.name}" for each in task.metrics]
+    if epoch := next((row["epoch"] for row in rows if _diverged(row, columns)), None):
         axes.axvline(epoch, color=rcParams[INK], linestyle=":", linewidth=1.2)
         axes.set_title(f"diverged in epoch {epoch}", fontsize=10, loc="left")
 
@@ -135,10 +136,9 @@ def _draw(axes: Axes, rows: Sequence[Row], column: str, marker: str, **style: ob
     return line
 
 
-def _diverged(row: Row) -> float | None:
-    """Its epoch, if the training loss or error is there and no number."""
-    found = [row.get(column) for column in ("train_loss", "train_error_percent")]
-    return None if all(value is None or np.isfinite(value) for value in found) else row["epoch"]
+def _diverged(row: Row, columns: Sequence[str]) -> bool:
+    """Whether one of them is there and no number."""
+    return not all(row.get(column) is None or np.isfinite(row[column]) for column in columns)
 
 
 def _values(rows: Sequence[Row], column: str) -> np.ndarray:

@@ -22,10 +22,11 @@ from wnrepro.runs.tables import (
     METRICS,
     RUNS_COLUMNS,
     RUNS_FILE,
+    UNFINISHED,
 )
 
-DONE, DIVERGED, UNFINISHED = "done", "diverged", "unfinished"
-"""Values of the column `status`. UNFINISHED: in progress or interrupted."""
+DONE, DIVERGED = "done", "diverged"
+"""Values of the column `status`, beside UNFINISHED."""
 COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
 """Runs whose times are compared must agree in these columns."""
 AGAIN = "take it from version control again"
@@ -125,11 +126,6 @@ def setting_identity(config: Mapping[str, Any]) -> str:
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
     """Those that are no longer in progress: trained to the end, or diverged."""
     return runs[runs["status"] != UNFINISHED]
-
-
-def comparable_times(runs: pd.DataFrame) -> bool:
-    """Whether the times of all these runs may be compared."""
-    return len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) <= 1
 
 
 def arms_in(runs: pd.DataFrame) -> list[str]:

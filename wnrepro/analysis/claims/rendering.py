@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -32,35 +33,22 @@ class Judged:
     beneath: list[Row]
 
 
-@dataclass(frozen=True)
-class Verdicts:
-    """Claims or arguments, and how many have each outcome."""
-
-    judged: list[Judged]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        counts = Counter(each.row.verdict for each in self.judged)
-        return {outcome: counts[outcome] for outcome in OUTCOMES}
-
-    @property
-    def untested(self) -> int:
-        return sum(each.row.n == "0" for each in self.judged)
-
-
-def verdicts(rows: Sequence[Row]) -> dict[str, Verdicts | str]:
+def verdicts(rows: Sequence[Row]) -> dict[str, Any]:
     """What both templates are given."""
 
-    def of(role: str, beneath: str) -> Verdicts:
+    def of(role: str, beneath: str) -> list[Judged]:
         under = [row for row in rows if row.role == beneath]
         judged = [row for row in rows if row.role == role]
-        return Verdicts([Judged(row, [u for u in under if u.id == row.id]) for row in judged])
+        return [Judged(row, [each for each in under if each.id == row.id]) for row in judged]
 
-    return {
-        "claims": of(VERDICT, NEAREST),
-        "arguments": of(MECHANISM, FINDING),
-        "no_verdicts": NO_VERDICTS,
-    }
+    claims, arguments = of(VERDICT, NEAREST), of(MECHANISM, FINDING)
+    return {"claims": claims, "arguments": arguments, "no_verdicts": NO_VERDICTS}
+
+
+def tally(judged: Sequence[Judged]) -> dict[str, int]:
+    """How many have each outcome."""
+    counts = Counter(each.row.verdict for each in judged)
+    return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
 def write(results: Path, rows: Sequence[Row]) -> None:
@@ -81,7 +69,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"inline": inline, "commands": commands, "marked": marked, "cell": cell}
+    filters = (inline, commands, marked, cell, tally)
+    made.filters |= {each.__name__: each for each in filters}
     return made
 
 

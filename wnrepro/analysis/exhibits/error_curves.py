@@ -102,7 +102,8 @@ def _draw_arm(axes: Axes, arm: str, curves: pd.DataFrame, column: str) -> Point 
     if mean.empty:
         return end
     mean = mean.assign(x=mean.groupby("epoch")["x"].transform("mean"))
-    return canvas.draw_mean(axes, mean, "x", column, arm, _BAND)
+    place, height = canvas.draw_mean(axes, mean, "x", column, arm, _BAND)
+    return (place if DONE in set(curves["status"]) else mean["x"].max(), height)
 
 
 def _label_time(axes: Axes) -> None:

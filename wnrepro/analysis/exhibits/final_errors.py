@@ -6,7 +6,7 @@ from wnrepro.analysis import exhibit
 from wnrepro.analysis.canvas import TEST, TRAIN
 from wnrepro.analysis.exhibits.error_curves import RATES_DIFFER
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import Records, comparable_times, finals, finite
+from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.statistics import paired_difference
 
@@ -24,7 +24,8 @@ def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
         tested, known = exhibit.interval_of(test), finite(test)
         paired = arm != "plain" and known.keys() & plain.keys()
         difference = paired_difference(known, plain) if paired else None
-        time = exhibit.interval_of(finals(runs, SECONDS)) if comparable_times(runs) else None
+        alike = len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) == 1
+        time = exhibit.interval_of(finals(runs, SECONDS)) if alike else None
         words.append(
             {
                 "arm": ARMS[arm].label,

@@ -1,5 +1,6 @@
 """Error against learning rate: over how wide a range an arm trains (paper, section 2.1)."""
 
+import math
 from functools import partial
 
 import pandas as pd
@@ -57,7 +58,7 @@ def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -
         canvas.draw_crosses_above(axes, rate, arm, row)
     known = shown.dropna().groupby("rate")["error"].mean()
     # An arm of which no run was trained to the end has crosses alone, above the axes.
-    return (rates.max(), known.iloc[-1] if len(known) else float("inf"))
+    return (math.inf, known.iloc[-1] if len(known) else math.inf)
 
 
 def tabulate(chosen: dict[str, Records], _: Paper, column: str) -> exhibit.Cells:

@@ -1,5 +1,6 @@
 """The optimisers of the course notes, each arm at its best learning rate."""
 
+import math
 from functools import partial
 
 import pandas as pd
@@ -75,8 +76,7 @@ def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Dr
         axes.grid(axis="x", visible=False)
         axes.grid(axis="y", visible=True)
         canvas.explain_crosses(axes, records)
-    edge, bottom = panels[-1].get_xlim()[1], panels[-1].get_ylim()[0]
-    canvas.name_lines(panels[-1], dict.fromkeys(reversed(arms), (edge, bottom)))
+    canvas.name_lines(panels[-1], dict.fromkeys(reversed(arms), (math.inf, 0)))
     return figure
 
 
