@@ -1,5 +1,6 @@
 """A caption says what stands behind a figure."""
 
+import math
 from pathlib import Path
 
 from example import configs, run, write
@@ -90,3 +91,16 @@ def test_times_that_do_not_compare_are_left_out_and_said_to_be(tmp_path: Path) -
     assert "2 of 5 runs are left out, from other hardware, torch or commit" in said
     assert "another CPU" not in said
     assert "5 of 25 planned runs" in said
+
+
+def test_hardware_and_commit_of_a_run():
+    run = {"gpu": None, "cpu": "Xeon", "threads": 2.0, "dirty": True, "commit": "0123456789ab"}
+    assert captions.hardware(run) == "Xeon, 2 threads"
+    assert captions.hardware(run | {"threads": math.nan}) == "Xeon"
+    assert captions.hardware(run | {"gpu": "H100"}) == "H100"
+    assert captions.commit(run) == "0123456789 with changes"
+    assert captions.commit(run | {"commit": None, "dirty": False}) == "no commit"
+    assert (
+        captions.commit(run | {"commit": "a" * 40 + " + " + "b" * 40})
+        == f"{'a' * 10} + {'b' * 10} with changes"
+    )

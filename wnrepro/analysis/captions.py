@@ -1,7 +1,8 @@
 """What a caption says of the runs behind a figure or table: n, interval, divergence, provenance."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -90,6 +91,23 @@ def provenance(runs: pd.DataFrame) -> str:
     if dirty := int(runs["dirty"].sum()):
         said += f" {dirty} of {len(runs)} runs were not made from a clean commit."
     return said
+
+
+def hardware(run: Mapping[str, Any]) -> str:
+    """The GPU of a row of `Records.runs`, else the CPU with its threads."""
+    if not pd.isna(run["gpu"]):
+        return str(run["gpu"])
+    if pd.isna(run["threads"]):
+        return str(run["cpu"])
+    return f"{run['cpu']}, {run['threads']:g} thread{'' if run['threads'] == 1 else 's'}"
+
+
+def commit(run: Mapping[str, Any]) -> str:
+    """Its first ten digits, of each one if the run was resumed; and whether it was clean."""
+    if pd.isna(run["commit"]):
+        return "no commit"
+    changed = " with changes" if run["dirty"] else ""
+    return " + ".join(part[:10] for part in str(run["commit"]).split(" + ")) + changed
 
 
 def caption(name: str, records: Records, timed: bool = False) -> str:

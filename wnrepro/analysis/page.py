@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from wnrepro.analysis.claims.judgement import MECHANISM, VERDICT, Row, commit, hardware
+from wnrepro.analysis.captions import commit, hardware
+from wnrepro.analysis.claims.judgement import MECHANISM, VERDICT, Row
 from wnrepro.analysis.claims.rendering import environment, verdicts
 from wnrepro.analysis.exhibit import MISSING, Cells
 from wnrepro.analysis.exhibits import FIGURES, TABLES

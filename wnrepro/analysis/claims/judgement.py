@@ -1,13 +1,13 @@
 """The verdicts: each claim's number against its criterion, and what would settle it."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from wnrepro.analysis.captions import commit, hardware
 from wnrepro.analysis.claims.criteria import CLAIMS, DECADES, POINTS, Claim, Region
 from wnrepro.analysis.claims.measures import Sample
 from wnrepro.analysis.evidence import EVIDENCE, select
@@ -202,23 +202,6 @@ def mechanism_rows(folder: Path) -> list[Row]:
             texts = {"ours": found.value, "interval": found.interval, "n": found.n, **made}
             rows.append(Row(FINDING, experiment.id, found.what, **texts))
     return rows
-
-
-def hardware(run: Mapping[str, Any]) -> str:
-    """The GPU of a row of `Records.runs`, else the CPU with its threads."""
-    if not pd.isna(run["gpu"]):
-        return str(run["gpu"])
-    if pd.isna(run["threads"]):
-        return str(run["cpu"])
-    return f"{run['cpu']}, {run['threads']:g} thread{'' if run['threads'] == 1 else 's'}"
-
-
-def commit(run: Mapping[str, Any]) -> str:
-    """Its first ten digits, of each one if the run was resumed; and whether it was clean."""
-    if pd.isna(run["commit"]):
-        return "no commit"
-    changed = " with changes" if run["dirty"] else ""
-    return " + ".join(part[:10] for part in str(run["commit"]).split(" + ")) + changed
 
 
 def _standing(interval: Interval | None, region: Region) -> tuple[float, float]:
