@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from wnrepro.command_line import CONF
+from wnrepro.command_line import CONF, experiments
 from wnrepro.config import Config, register_schema, resolve
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError
@@ -62,7 +62,7 @@ def data_root() -> Path:
 @pytest.fixture
 def compose() -> Callable[..., Config]:
     """The resolved config of `python -m wnrepro.train` with the given overrides."""
-    register_schema()
+    register_schema(experiments())
 
     def composed(*overrides: str) -> Config:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):

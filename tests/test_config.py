@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from wnrepro import command_line
+from wnrepro.arms import ARMS
 from wnrepro.command_line import CONF
 from wnrepro.config import Config, as_dict, as_yaml, schema_keys
 from wnrepro.errors import ConfigError
@@ -59,7 +60,6 @@ MISTAKES = {
     "batch_size=0": "batch_size=0 is out of range: it must be from 1 to 1437",
     "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
     "optim.lr=-0.1": "optim.lr=-0.1 is out of range",
-    "norm=bn": "norm=bn has no data-dependent init: add init=none",
     "optim=momentun": "optim=momentun is unknown (did you mean momentum?); choose from adadelta",
     "optim.lr=${lr}": "optim.lr: Interpolation key 'lr' not found",
     "device=gpu": "device=gpu is unknown (did you mean cpu?); choose from auto, cpu, cuda",
@@ -173,6 +173,15 @@ def test_an_optimiser_has_its_own_keys_only(overrides: str, said: str, compose: 
         compose(*overrides.split())
 
 
+def test_an_arm_gets_the_init_that_it_takes(compose: Compose) -> None:
+    for arm in ARMS:
+        wanted = "data_dependent" if ARMS[arm].takes_init else "none"
+        assert compose(f"norm={arm}").init.name == wanted
+        assert compose(f"norm={arm}", "init=none").init.name == "none"
+    with pytest.raises(ConfigError, match="norm=bn has no data-dependent init: add init=none"):
+        compose("norm=bn", "init=data_dependent")
+
+
 def test_other_optimisers_leave_no_trace_in_a_run(compose: Compose) -> None:
     """Neither in its record nor in its identity, which recorded runs have."""
     config = compose("+exp=mnist_wn")
@@ -276,4 +285,5 @@ def test_every_experiment_names_its_command() -> None:
     for path in sorted((CONF / "exp").glob("*.yaml")):
         first, second = path.read_text().splitlines()[:2]
         assert first == "# @package _global_"
-        assert second == f"# python -m wnrepro.train +exp={path.stem}"
+        assert second.startswith(f"# python -m wnrepro.train +exp={path.stem} norm=wn ")
+        assert second.endswith(f"(in one word: +exp={path.stem}_wn)")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from wnrepro.arms import PAPER_ARMS
-from wnrepro.command_line import CONF
-from wnrepro.config import Config
+from wnrepro.arms import ARMS, PAPER_ARMS
+from wnrepro.command_line import experiments
+from wnrepro.config import Config, as_dict
 from wnrepro.runs.rows import read_rows
 from wnrepro.train import train
 
 Compose = Callable[..., Config]
 
-EXPERIMENTS = sorted(path.stem for path in (CONF / "exp").glob("*.yaml"))
+EXPERIMENTS = [f"{name}_{arm}" for name in experiments() for arm in PAPER_ARMS]
 DATA_SETS = {"digits": "digits", "mnist": "mnist", "fashion_mnist": "fashion_mnist"}
 DATA_SETS["cifar"] = "cifar10"
 
@@ -31,8 +31,16 @@ def small(compose: Compose, root: Path, data_root: Path, *overrides: str) -> Con
     return compose(*overrides, *fixed)
 
 
-def test_there_is_one_for_each_arm_and_data_set() -> None:
-    assert set(EXPERIMENTS) == {f"{data}_{arm}" for data in DATA_SETS for arm in PAPER_ARMS}
+def test_there_is_one_for_each_data_set() -> None:
+    assert set(experiments()) == set(DATA_SETS)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_can_be_named_in_one_word_or_two(arm: str, compose: Compose) -> None:
+    for name in experiments():
+        one, two = compose(f"+exp={name}_{arm}"), compose(f"+exp={name}", f"norm={arm}")
+        assert as_dict(one) == as_dict(two)
+    assert compose("+exp=cifar_wn", f"norm={arm}").norm.name == arm
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -221,7 +221,7 @@ def test_what_no_run_of_it_has_is_one_error_and_no_run_begins(
 
 def test_a_mistake_in_any_run_is_found_before_the_first(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "wnrepro.train", "-m", "norm=wn,bn", "tracker=none"],
+        [sys.executable, "-m", "wnrepro.train", "-m", "norm=wn,bn", "init=data_dependent"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -127,7 +127,7 @@ def test_a_finished_sweep_has_nothing_to_do(folder: Path) -> None:
     [
         (["status", "nosuch"], 1, "nosuch is no folder with runs"),
         (["plan", "+sweep=digits_arm"], 2, "did you mean digits_arms?"),
-        (["plan", "norm=wn,bn"], 2, "norm=bn has no data-dependent init"),
+        (["plan", "norm=wn,bn", "init=data_dependent"], 2, "norm=bn has no data-dependent init"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:

@@ -361,6 +361,22 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     assert status(only_run(tmp_path))["state"] == "failed"
 
 
+def test_a_picture_that_fails_takes_nothing_from_a_run(tmp_path: Path) -> None:
+    code = """
+from wnrepro import train
+from wnrepro.analysis import curves
+
+def fails(directory):
+    raise ValueError("too many arms")
+
+curves.draw_curves = fails
+train.main()
+"""
+    result = run(tmp_path, *SMALL, code=code)
+    assert status(only_run(tmp_path))["state"] == "done"
+    assert "no curves.png (ValueError: too many arms): the record is whole" in result.stderr
+
+
 def test_a_full_disk_keeps_what_is_recorded(tmp_path: Path) -> None:
     """RLIMIT_FSIZE stands in for the full disk: a write beyond it fails in mid-file."""
     process = start(tmp_path, *LONG)

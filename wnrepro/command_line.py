@@ -31,6 +31,11 @@ CONF = next(p for p in (PACKAGE.parent / "conf", PACKAGE / "conf") if p.is_dir()
 GOES_ON = "stopped: repeat the command, and it goes on"
 
 
+def experiments() -> list[str]:
+    """The names in conf/exp/; each goes with each arm."""
+    return sorted(path.stem for path in (CONF / "exp").glob("*.yaml"))
+
+
 def hydra_main(task: Callable[[Config], int]) -> int:
     """Run `task` on the config that the command line (`sys.argv`) asks for; its exit code.
 
@@ -38,7 +43,7 @@ def hydra_main(task: Callable[[Config], int]) -> int:
     An error that the user can mend (`WnreproError`) in the task is printed likewise, with 1.
     `--cfg job` prints the config instead, as a run would have it: shrunk to its scale, and checked.
     """
-    register_schema()
+    register_schema(experiments())
     if "--cfg job" in " ".join(sys.argv) and not {"-p", "--package"} & set(sys.argv):
         task = _show
         sys.argv = [each for each in sys.argv if each not in ("--cfg", "job", "--resolve")]

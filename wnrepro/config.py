@@ -82,7 +82,7 @@ class NormConfig:
 @dataclass
 class InitConfig:
     name: str = MISSING
-    """none or data_dependent (eq. 5, 6)."""
+    """none, data_dependent (eq. 5, 6), or auto: the latter where the arm takes it."""
     batch_size: int = 500
     """Images in the pass of the data-dependent init."""
 
@@ -167,21 +167,29 @@ class Config:
     """CPU threads; null for one where steps are too short to share (an mlp's), else torch's."""
 
 
-def register_schema() -> None:
-    """Make the schema known to Hydra as `schema`, the first entry of conf/config.yaml.
+def register_schema(experiments: Iterable[str] = ()) -> None:
+    """Make known to Hydra what is in no file of conf/.
 
-    And, for files that give a value to each pair of choices, the resolver `entry`: in
-    `${entry:{momentum: {plain: 0.1, wn: 0.3}},${optim.name},${norm.name}}` 0.3 for momentum and wn.
+    The schema, as `schema`, the first entry of conf/config.yaml. Each of the `experiments`, names
+    in conf/exp/, with each arm: `+exp=cifar_wn` is `+exp=cifar norm=wn`. And the resolver `entry`,
+    for files that give a value to each choice: in
+    `${entry:{momentum: {plain: 0.1, others: 0.3}},${optim.name},${norm.name}}` 0.3 for momentum
+    and wn.
     """
-    ConfigStore.instance().store(name="schema", node=Config)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for experiment in experiments:
+        for arm in ARMS:
+            defaults = [experiment, {"override /norm": arm}]
+            store.store(f"{experiment}_{arm}", {"defaults": defaults}, "exp", "_global_")
     OmegaConf.register_new_resolver("entry", _entry, replace=True)
 
 
 def _entry(table: Any, *choices: str) -> Any:
     for choice in choices:
-        if choice not in table:
+        if choice not in table and "others" not in table:
             raise ConfigError(f"no value for {choice}, only for {', '.join(map(str, table))}")
-        table = table[choice]
+        table = table[choice if choice in table else "others"]
     return table
 
 
@@ -200,6 +208,8 @@ def resolve(cfg: DictConfig) -> Config:
     assert isinstance(config, Config)
     config.runs.root = os.path.expanduser(config.runs.root)
     _shrink(config)
+    if config.init.name == "auto" and config.norm.name in ARMS:
+        config.init.name = "data_dependent" if ARMS[config.norm.name].takes_init else "none"
     _check(config)
     return config
 

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.command_line import CONF, refuse_no_names
+from wnrepro.command_line import CONF, experiments, refuse_no_names
 from wnrepro.config import Config, as_dict, register_schema, resolve
 from wnrepro.errors import ConfigError, RunError
 from wnrepro.launchers import local, slurm
@@ -58,7 +58,7 @@ def expand(overrides: Sequence[str]) -> Sweep:
     overrides: as on the command line, `norm=wn,plain seed=range(3)` included; those of
     `hydra.sweeper.params` (conf/sweep/) come first.
     """
-    register_schema()
+    register_schema(experiments())
     refuse_no_names(overrides)
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         composer = GlobalHydra.instance().hydra

@@ -230,12 +230,18 @@ class _Run:
             raise Stopped
 
     def _end(self, state: str) -> None:
+        """Record first, show afterwards: a picture that fails takes nothing from a run."""
+        self.record(state)
         picture = None
         if self.metrics:
             from wnrepro.analysis.curves import draw_curves
 
-            picture = draw_curves(self.directory.path)
-        self.record(state)
+            try:
+                picture = draw_curves(self.directory.path)
+            except Exception as error:
+                log.warning(
+                    "no curves.png (%s: %s): the record is whole", type(error).__name__, error
+                )
         self.tracker.finish(state, picture)
 
     def keep(self) -> None:

@@ -22,7 +22,7 @@ from wnrepro.errors import RunError
 from wnrepro.replacement import make_folder, replace_file
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import Row, value_of
-from wnrepro.tasks import COLUMNS
+from wnrepro.tasks import COLUMNS, task_of
 
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.csv.gz"
@@ -206,11 +206,12 @@ def _belongs_together(key: str, run: CollectedRun) -> bool:
     """Whether the row's config has its identity, and the curve ends with the row's metrics."""
     try:
         known = identity(run.config) == key
+        columns = task_of(run.config).columns
     except (LookupError, TypeError, ValueError):
         return False
     end = run.curve[-1] if run.curve else {}
-    shown = [run.row.get(column) for column in ("epochs_done", *METRICS)]
-    return known and shown == [end.get(column) for column in ("epoch", *METRICS)]
+    shown = [run.row.get(column) for column in ("epochs_done", *columns)]
+    return known and shown == [end.get(column) for column in ("epoch", *columns)]
 
 
 def _read_table(path: Path) -> Iterator[Cells]:
