@@ -4,8 +4,8 @@
 
 Reads results/runs.csv, curves.csv.gz, layers.csv.gz and results/paper/*.csv; writes
 results/figures/*.{png,svg,pdf} and results/tables/*.{md,csv,tex}, and, where no NAME is given,
-results/claims.md and results/index.html, which show them all. The same records give the same bytes.
-What has no runs yet is left out, with the command that gets it; --list says what each lacks.
+results/claims.md, results/index.html and the numbers of README.md. The same records give the same
+bytes. What has no runs yet is left out, with the command that gets it; --list says what each lacks.
 """
 
 import argparse
@@ -18,13 +18,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wnrepro.analysis import page, paper, publication, records
+from wnrepro.analysis import page, paper, publication, readme, records
 from wnrepro.analysis.claims import rendering
 from wnrepro.analysis.claims.judgement import all_rows
 from wnrepro.analysis.exhibit import Exhibit, Figure, Table
 from wnrepro.command_line import guarded
 from wnrepro.replacement import replace_file
 from wnrepro.runs.interruption import interrupts_ignored
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+README = RESULTS.with_name("README.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +87,8 @@ def _publish(items: list[Exhibit], found: records.Records, options: argparse.Nam
         rows = all_rows(found, results)
         rendering.write(results, rows)
         page.write(results, found, rows, tables)
+        if results.resolve() == RESULTS:
+            readme.write(README, found, theirs)
     print(f"{len(used)} of {len(items)} figures and tables are in {results}")
     for item in items:
         if item not in used:
