@@ -40,7 +40,7 @@ MISTAKES = {
     "seed=null": "seed has the wrong type",
     "norm=xyz": "norm=xyz is unknown; choose from bn, ",
     "norm.name=plian": "norm.name=plian is unknown (did you mean plain?)",
-    "+exp=cifar_nw": "exp=cifar_nw is unknown (did you mean cifar_wn?); choose from cifar, cifar_bn",
+    "+exp=cifar_nw": "exp=cifar_nw is unknown (did you mean cifar_wn?); choose from cifar, ",
     "exp=cifar_wn": "write +exp=… instead of exp=…",
     "+sweep=digits_arms": "add -m",
     "norm=wn,bn": "add -m",
