@@ -23,7 +23,7 @@ from wnrepro.allocator import keep_freed_memory
 from wnrepro.benchmarks import report
 from wnrepro.benchmarks.measurement import Measurement
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.command_line import guarded
+from wnrepro.commands.command_line import guarded
 from wnrepro.errors import RunError
 from wnrepro.replacement import make_folder
 

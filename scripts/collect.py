@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.command_line import guarded
+from wnrepro.commands.command_line import guarded
 from wnrepro.runs.collection import DEFAULT_NAME, Report, collect
 from wnrepro.runs.tables import CollectedRun
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from wnrepro.command_line import GOES_ON, guarded
+from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError
 

@@ -14,8 +14,9 @@ import logging
 import sys
 from pathlib import Path
 
-from wnrepro.command_line import GOES_ON, guarded
-from wnrepro.queue import go_on, states
+from wnrepro.commands.command_line import GOES_ON, guarded
+from wnrepro.commands.evidence import go_on, states
+from wnrepro.train import train
 
 
 def main() -> int:
@@ -39,7 +40,8 @@ def main() -> int:
     if options.list:
         return guarded(lambda: _list(options))
     return guarded(
-        lambda: go_on(options.device, options.results, options.overrides, options.days), GOES_ON
+        lambda: go_on(train, options.device, options.results, options.overrides, options.days),
+        GOES_ON,
     )
 
 

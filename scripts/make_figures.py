@@ -22,7 +22,7 @@ from wnrepro.analysis import page, paper, publication, readme, records
 from wnrepro.analysis.claims import rendering
 from wnrepro.analysis.claims.judgement import all_rows
 from wnrepro.analysis.exhibit import Exhibit, Figure, Table
-from wnrepro.command_line import guarded
+from wnrepro.commands.command_line import guarded
 from wnrepro.replacement import replace_file
 from wnrepro.runs.interruption import interrupts_ignored
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wnrepro import drawing
-from wnrepro.command_line import GOES_ON, guarded
+from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES, load, page, pieces, tables, verdicts
 from wnrepro.runs.manifest import write_manifest

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wnrepro.command_line import GOES_ON, guarded
+from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.config import TrackerConfig
 from wnrepro.runs.tables import finished_runs
 from wnrepro.tracking import upload

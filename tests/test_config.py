@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wnrepro import command_line
 from wnrepro.arms import ARMS
-from wnrepro.command_line import CONF
+from wnrepro.commands import command_line
+from wnrepro.commands.command_line import CONF
 from wnrepro.config import Config, as_dict, as_yaml, schema_keys
 from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import identity

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wnrepro.allocator import keep_freed_memory
-from wnrepro.command_line import GOES_ON, guarded, hydra_main
+from wnrepro.commands.command_line import GOES_ON, guarded, hydra_main
 from wnrepro.config import Config, as_dict, as_yaml, compiles
 from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
@@ -347,7 +347,7 @@ def main() -> None:
                 file=sys.stderr,
             )
             sys.exit(2)
-        from wnrepro import sweep
+        from wnrepro.commands import sweep
 
         sys.exit(guarded(lambda: sweep.run(overrides, train), GOES_ON))
     for each in overrides:

@@ -5,9 +5,9 @@ from functools import cache
 import pytest
 
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.commands.sweep import expand
 from wnrepro.config import as_dict
 from wnrepro.runs.identity import computed, identity
-from wnrepro.sweep import expand
 
 OTHERS = [["+sweep=mnist_optimizers_lr"], ["+sweep=mnist_arms", "model.dropout=0.1"]]
 

@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 
 from scripts.collect import main
+from wnrepro.commands.sweep import expand
 from wnrepro.errors import RunError
 from wnrepro.runs.collection import Report, collect, find_runs
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import read_rows
 from wnrepro.runs.tables import CURVES_FILE, LAYERS_FILE, METRICS, RUNS_FILE, SETTINGS
-from wnrepro.sweep import expand
 from wnrepro.train import train
 
 FILES = (RUNS_FILE, CURVES_FILE, LAYERS_FILE)

@@ -1,11 +1,11 @@
-"""python -m wnrepro.runs status | plan: see `wnrepro.overview`."""
+"""python -m wnrepro.runs status | plan: see `wnrepro.commands.overview`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from wnrepro import overview
-from wnrepro.command_line import guarded
+from wnrepro.commands import overview
+from wnrepro.commands.command_line import guarded
 
 
 def main() -> int:

@@ -26,11 +26,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.command_line import CONF, experiments, refuse_no_names
+from wnrepro.commands.command_line import CONF, experiments, refuse_no_names
+from wnrepro.commands.launchers import local, slurm
+from wnrepro.commands.launchers.job import Outcome, Progress, Train
 from wnrepro.config import Config, as_dict, register_schema, resolve
 from wnrepro.errors import ConfigError, RunError
-from wnrepro.launchers import local, slurm
-from wnrepro.launchers.job import Outcome, Progress, Train
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.status import Status, read_status
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from wnrepro.command_line import GOES_ON, guarded
+from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.errors import RunError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+GUARDED = "import sys; from wnrepro.commands.command_line import guarded; sys.exit(guarded({}))"
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def test_a_command_whose_reader_has_gone_ends_quietly(
 @pytest.mark.parametrize("length", [9, 99_999])
 def test_long_and_short_output_alike(length: int, closed_pipe: int) -> None:
     task = f"lambda: print('a' * {length}) or 0"
-    program = f"import sys; from wnrepro.command_line import guarded; sys.exit(guarded({task}))"
+    program = (
+        f"import sys; from wnrepro.commands.command_line import guarded; sys.exit(guarded({task}))"
+    )
     ended = run(closed_pipe, "-c", program)
     assert (ended.returncode, ended.stderr) == (1, "")
 
@@ -73,7 +76,7 @@ def test_the_pipe_of_something_else_is_no_reader_that_has_gone(closed_pipe: int)
 
 
 def shell(program: str, redirected: str, before: str = "") -> subprocess.CompletedProcess[str]:
-    program = f"import sys; from wnrepro.command_line import guarded; sys.exit(guarded({program}))"
+    program = GUARDED.format(program)
     line = f"{before} {shlex.quote(sys.executable)} -c {shlex.quote(program)} {redirected}"
     return subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -17,16 +17,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from wnrepro.commands.launchers import slurm
+from wnrepro.commands.sweep import expand
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import RunError
-from wnrepro.launchers import slurm
 from wnrepro.runs.collection import find_runs
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.manifest import read_manifest
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
 from wnrepro.runs.status import Status, read_status
-from wnrepro.sweep import expand
 from wnrepro.tasks import task_of
 
 STATES = ("running", "queued", "killed", "failed", "interrupted", "new", "diverged", "done")

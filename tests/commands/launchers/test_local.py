@@ -1,4 +1,4 @@
-"""Which GPU each process of a local sweep sees; whole sweeps are in tests/test_local_sweep.py."""
+"""Which GPU each process of a sweep sees; whole sweeps: tests/commands/test_local_sweep.py."""
 
 import os
 import time
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from wnrepro.commands.launchers import local
+from wnrepro.commands.launchers.job import Outcome
 from wnrepro.config import Config
-from wnrepro.launchers import local
-from wnrepro.launchers.job import Outcome
 from wnrepro.runs.status import Status, status_now
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.commands.launchers.job import Train
+from wnrepro.commands.launchers.local import places
+from wnrepro.commands.sweep import Sweep, expand, run_sweep
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
-from wnrepro.launchers.local import places
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.tables import CollectedRun, finished_runs, read_tables
-from wnrepro.sweep import Sweep, expand, run_sweep
 
 DAY_SEC = 86400
 
@@ -137,10 +138,15 @@ def _refuse_other_runs(entry: Entry, overrides: Sequence[str]) -> None:
 
 
 def go_on(
-    device: str, results: Path, overrides: Sequence[str] = (), limit_days: float = math.inf
+    train: Train,
+    device: str,
+    results: Path,
+    overrides: Sequence[str] = (),
+    limit_days: float = math.inf,
 ) -> int:
     """Run what the tables lack, sweep by sweep, each collected when it has ended.
 
+    train: trains one run.
     overrides: keys for all of them, as runs.root=… and hydra.launcher.runs_at_once=2. Those that
     change what is computed are refused, since the tables would take other runs for the queue's.
     limit_days: what would take longer here is left out, with a line that says so.
@@ -148,7 +154,6 @@ def go_on(
     tables. Other runs in runs.root are left alone.
     """
     from wnrepro.cost import in_words
-    from wnrepro.train import train
 
     machine = Machine(device)
     if overrides:

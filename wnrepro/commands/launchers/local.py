@@ -23,18 +23,18 @@ from multiprocessing import forkserver
 from typing import Any
 
 from wnrepro.allocator import keep_freed_memory
+from wnrepro.commands.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.config import Config, as_dict, cpu_threads
 from wnrepro.data import files
 from wnrepro.errors import ConfigError
-from wnrepro.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption, interrupts_ignored
 from wnrepro.runs.status import read_status
 
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
-_IMPORTED = [f"wnrepro.{name}" for name in ("data", "engine", "models", "optim", "tracking")]
-_IMPORTED += ["wnrepro.runs.checkpoint", "wnrepro.analysis.curves"]
+_IMPORTED = [f"wnrepro.{name}" for name in ("assembly", "data", "models", "tracking", "training")]
+_IMPORTED += ["wnrepro.tasks.supervised", "wnrepro.runs.checkpoint", "wnrepro.analysis.curves"]
 """What a run needs: imported once and not once per process."""
 
 DEATHS_ALLOWED = 1

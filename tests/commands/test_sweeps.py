@@ -7,13 +7,13 @@ from functools import cache
 
 import pytest
 
-from wnrepro import sweep
 from wnrepro.arms import ARMS, PAPER_ARMS
-from wnrepro.command_line import CONF
+from wnrepro.commands import sweep
+from wnrepro.commands.command_line import CONF
+from wnrepro.commands.sweep import expand
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import differences, identity
-from wnrepro.sweep import expand
 
 SWEEPS = {
     "digits_arms": 25,

@@ -17,7 +17,7 @@ from wnrepro.config import Config, as_dict
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 GRID = ["norm=wn,plain", "seed=0,1,2", "tracker=none", "model.width=32", "epochs=25"]
 SWEEP = [sys.executable, "-m", "wnrepro.train", "-m", *GRID, "hydra.launcher.runs_at_once=2"]

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from scripts import evidence
-from wnrepro import queue
+from scripts.evidence import main
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.commands import evidence as queue
+from wnrepro.commands.evidence import Entry, Machine, go_on, states
+from wnrepro.commands.sweep import expand
 from wnrepro.config import Config, as_dict
 from wnrepro.cost import Cost
 from wnrepro.errors import ConfigError
-from wnrepro.queue import Entry, Machine, go_on, states
 from wnrepro.runs.collection import Report, collect
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.tables import finished_runs, read_tables
-from wnrepro.sweep import expand
 from wnrepro.train import Stopped, train
 from wnrepro.training import AfterStep, Epoch, SupervisedTraining
 
@@ -50,16 +50,16 @@ def test_it_goes_on_where_the_tables_end(
         Entry("three seeds", (*SMALL, "seed=0,1,2")),
     ]
     monkeypatch.setattr(queue, "QUEUE", entries[:2])
-    assert go_on("cpu", results, [f"runs.root={tmp_path}/here"], limit_days=1e-5) == 0
+    assert go_on(train, "cpu", results, [f"runs.root={tmp_path}/here"], limit_days=1e-5) == 0
     assert "left out: too long: 1 runs, about" in capsys.readouterr().out
     monkeypatch.setattr(queue, "QUEUE", entries)
     assert [state.finished for state in states(results)] == [1, 0, 1]
-    assert go_on("cpu", results, [f"runs.root={tmp_path}/there"], limit_days=1e-5) == 0
+    assert go_on(train, "cpu", results, [f"runs.root={tmp_path}/there"], limit_days=1e-5) == 0
     assert [state.finished for state in states(results)] == [1, 0, 3]
     assert len(list(tmp_path.glob("here/*/*"))) == 1
     assert len(list(tmp_path.glob("there/*/*"))) == 2  # not the one that is collected
     before = read_tables(results)
-    assert go_on("cpu", results, [f"runs.root={tmp_path}/nowhere"], limit_days=1e-5) == 0
+    assert go_on(train, "cpu", results, [f"runs.root={tmp_path}/nowhere"], limit_days=1e-5) == 0
     assert read_tables(results) == before
     assert not (tmp_path / "nowhere").exists()
 
@@ -73,7 +73,7 @@ def test_other_runs_in_the_folder_are_left_alone(
     (stranger / "status.json").write_text("{")
     monkeypatch.setattr(queue, "QUEUE", [Entry("one", (*SMALL, "seed=0"))])
     results = tmp_path / "results"
-    assert go_on("cpu", results, [f"runs.root={tmp_path}/runs"]) == 0
+    assert go_on(train, "cpu", results, [f"runs.root={tmp_path}/runs"]) == 0
     assert len(read_tables(results)) == 1
 
 
@@ -98,7 +98,7 @@ def test_what_has_begun_stands_in_the_tables(
         assert (state.flop, state.seconds) == (4e9 - epochs * 1e9, 8 - 2 * epochs)
     shutil.copytree(directory, tmp_path / "old" / directory.name)
     assert finished_runs(results) == {}
-    assert go_on("cpu", results, [f"runs.root={tmp_path}/runs"]) == 0
+    assert go_on(train, "cpu", results, [f"runs.root={tmp_path}/runs"]) == 0
     assert len(finished_runs(results)) == 1
     again = collect([tmp_path], results, in_progress=lambda config: True)
     assert (again.known, again.grown, again.problems) == (1, [], [])
@@ -125,7 +125,7 @@ def test_a_sweep_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     directory.mkdir(parents=True)
     (directory / "manifest.json").write_text("{")
     monkeypatch.setattr(queue, "QUEUE", [bad, Entry("good", (*SMALL, "seed=1"))])
-    assert go_on("cpu", tmp_path / "results", [f"runs.root={tmp_path}/runs"]) == 1
+    assert go_on(train, "cpu", tmp_path / "results", [f"runs.root={tmp_path}/runs"]) == 1
     assert not list(tmp_path.glob("runs/*/seed1-*"))
 
 
@@ -136,7 +136,7 @@ def test_other_runs_do_not_get_into_the_tables(
     monkeypatch.setattr(queue, "QUEUE", entries)
     overrides = [f"runs.root={tmp_path}/runs", "scale=smoke", "epochs=2"]
     with pytest.raises(ConfigError, match=r"^epochs=2 changes what is computed \(one\)"):
-        go_on("cpu", tmp_path / "results", overrides)
+        go_on(train, "cpu", tmp_path / "results", overrides)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -145,7 +145,7 @@ def test_the_command_lists_the_queue(
 ) -> None:
     monkeypatch.setattr(Machine, "_cost", lambda self, config: Cost(24e15, 5e5))
     monkeypatch.setattr(sys, "argv", ["evidence.py", "--results", str(tmp_path), "--list"])
-    assert evidence.main() == 0
+    assert main() == 0
     heading, first, *rest = capsys.readouterr().out.splitlines()
     assert heading.split()[:4] == ["finished", "begun", "PFLOP", "here"]
     assert first.split()[:4] == ["0", "of", "15", "360"]

@@ -24,7 +24,7 @@ from yaml import MarkedYAMLError, YAMLError
 from wnrepro.config import Config, as_yaml, register_schema, resolve, unknown_key
 from wnrepro.errors import ConfigError, WnreproError, did_you_mean
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(p for p in (PACKAGE.parent / "conf", PACKAGE / "conf") if p.is_dir())
 """The folder of YAML files: beside the package in a checkout, inside it in a wheel."""
 

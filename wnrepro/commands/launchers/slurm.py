@@ -24,9 +24,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from wnrepro.commands.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError, RunError
-from wnrepro.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.replacement import replace_file
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import Interruption
