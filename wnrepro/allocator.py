@@ -18,7 +18,7 @@ _PAD_BYTES = 2**30
 def keep_freed_memory() -> None:
     """Have this process, and those it starts, keep what they free. Call it before torch is used.
 
-    It changes no result, and takes up to a tenth more memory. Does nothing where the C library is
+    It changes no result, and takes up to a sixth more memory. Does nothing where the C library is
     not glibc, or where the user has set $GLIBC_TUNABLES.
     """
     if "GLIBC_TUNABLES" in os.environ:
