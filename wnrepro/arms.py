@@ -1,15 +1,21 @@
-"""The arms of the comparison: what is trained, and how it is labelled everywhere.
+"""The arms of the comparison: everything about each in one record.
 
 The paper compares five networks that differ in one thing only, what happens to a layer's
 pre-activation (paper, sec. 5.1, table 1). An arm's id is its name in configs, code, files and
-figures. This module imports nothing, so that the config and the analysis can use it; what an arm
-does to a layer is in `wnrepro.nn.unit`.
+figures. This module imports nothing, so that the config and the analysis can use it; what its
+words mean for a layer is in `wnrepro.nn.normalized_layer`.
+
+A new arm is a record here and a line in `conf/norm/<id>.yaml`; a normaliser that no arm has yet
+is also a class in `wnrepro.nn` and a line in the table of `wnrepro.nn.normalized_layer`.
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Normaliser = Literal["frozen_scale", "bn", "mean_only_bn", "layer_norm"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Arm:
     """One arm.
 
@@ -20,7 +26,13 @@ class Arm:
         colour blindness can tell any two arms apart, and read a name in its colour
         (`tests/test_drawing.py` says by how much).
     marker: matplotlib's, on the arm's lines: a second way to tell them apart.
-    takes_init: whether the data-dependent init (eq. 5, 6) is defined for it.
+    source: whose it is: the paper's text, the authors' released code, or ours.
+    weight: what is trained in the place of a layer's weight: w itself, or v and g (eq. 2).
+    normaliser: what follows the linear map, and then has b; None: b is the linear map's.
+    start: the weights that training starts from. v: drawn from N(0, 0.05²). unit: the same v, as
+        w = v/‖v‖. glorot: Glorot's uniform distribution.
+    init_scales: what the data-dependent init (eq. 5, 6) rescales, beside b; None: it is not
+        defined for the arm.
     min_batch: examples that it needs in a training batch: 2 where it takes their statistics.
     """
 
@@ -30,42 +42,100 @@ class Arm:
     colour: str
     dark: str
     marker: str
-    takes_init: bool
+    source: Literal["paper", "authors_code", "ours"] = "paper"
+    weight: Literal["w", "wn"] = "w"
+    normaliser: Normaliser | None = None
+    start: Literal["v", "unit", "glorot"] = "v"
+    init_scales: Literal["g", "w"] | None = None
     min_batch: int = 1
+
+    @property
+    def takes_init(self) -> bool:
+        """Whether the data-dependent init is defined for it."""
+        return self.init_scales is not None
 
 
 ARMS: dict[str, Arm] = {
     arm.id: arm
     for arm in (
-        Arm("plain", "plain", "plain", "#3C4246", "#8A8F94", "o", takes_init=True),
-        Arm("wn", "weight norm", "WN", "#1D69FE", "#3686FF", "s", takes_init=True),
-        Arm("bn", "batch norm", "BN", "#CE4C01", "#F97743", "^", takes_init=False, min_batch=2),
         Arm(
-            "mean_only_bn",
-            "mean-only batch norm",
-            "mean-only BN",
-            *("#067B5E", "#5BD3A5", "D"),
-            takes_init=True,
+            id="plain",
+            label="plain",
+            short="plain",
+            colour="#3C4246",
+            dark="#8A8F94",
+            marker="o",
+            start="unit",
+            init_scales="w",
+        ),
+        Arm(
+            id="wn",
+            label="weight norm",
+            short="WN",
+            colour="#1D69FE",
+            dark="#3686FF",
+            marker="s",
+            weight="wn",
+            init_scales="g",
+        ),
+        Arm(
+            id="bn",
+            label="batch norm",
+            short="BN",
+            colour="#CE4C01",
+            dark="#F97743",
+            marker="^",
+            normaliser="bn",
             min_batch=2,
         ),
         Arm(
-            "wn_mean_only_bn",
-            "weight norm + mean-only batch norm",
-            "WN + mean-only BN",
-            *("#9A3F89", "#F0A8DF", "v"),
-            takes_init=True,
+            id="mean_only_bn",
+            label="mean-only batch norm",
+            short="mean-only BN",
+            colour="#067B5E",
+            dark="#5BD3A5",
+            marker="D",
+            normaliser="mean_only_bn",
+            start="unit",
+            init_scales="w",
             min_batch=2,
         ),
-        # Not an arm of the paper's text: how the authors' released code builds its plain network.
         Arm(
-            "plain_frozen_scale",
-            "plain, frozen scale",
-            "frozen scale",
-            *("#573600", "#FFEA4E", "P"),
-            takes_init=True,
+            id="wn_mean_only_bn",
+            label="weight norm + mean-only batch norm",
+            short="WN + mean-only BN",
+            colour="#9A3F89",
+            dark="#F0A8DF",
+            marker="v",
+            weight="wn",
+            normaliser="mean_only_bn",
+            init_scales="g",
+            min_batch=2,
+        ),
+        Arm(  # how the authors' released code builds its plain network
+            id="plain_frozen_scale",
+            label="plain, frozen scale",
+            short="frozen scale",
+            colour="#573600",
+            dark="#FFEA4E",
+            marker="P",
+            source="authors_code",
+            normaliser="frozen_scale",
+            start="glorot",
+            init_scales="g",
+        ),
+        Arm(
+            id="layer_norm",
+            label="layer norm",
+            short="LN",
+            colour="#3C0069",
+            dark="#F0FFFF",
+            marker="<",
+            source="ours",
+            normaliser="layer_norm",
         ),
     )
 }
 
-PAPER_ARMS = ("plain", "wn", "bn", "mean_only_bn", "wn_mean_only_bn")
+PAPER_ARMS = tuple(arm.id for arm in ARMS.values() if arm.source == "paper")
 """The five arms of the paper's figure 1 and table 1."""

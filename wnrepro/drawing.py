@@ -20,7 +20,10 @@ from wnrepro.replacement import replace_file
 
 Colour = str | tuple[float, ...]
 
-GREY, BLUE, RED, GREEN, PURPLE, BROWN = (arm.colour for arm in ARMS.values())
+GREY, BLUE, RED, GREEN, PURPLE, BROWN = (
+    ARMS[arm].colour
+    for arm in ("plain", "wn", "bn", "mean_only_bn", "wn_mean_only_bn", "plain_frozen_scale")
+)
 """For lines that are of no arm: the arms' colours, which can be told apart, on a dark page too."""
 
 WIDTH_INCHES = 7.0

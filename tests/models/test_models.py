@@ -8,12 +8,12 @@ from torch import nn
 
 from wnrepro.arms import ARMS
 from wnrepro.models import MLP, ConvPoolCNNC
-from wnrepro.nn import Dropout, GaussianNoise, Unit
+from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer
 from wnrepro.randomness import Streams
 
 
 def test_the_papers_network_has_the_papers_number_of_parameters() -> None:
-    units = [m for m in ConvPoolCNNC("wn").modules() if isinstance(m, Unit)]
+    units = [m for m in ConvPoolCNNC("wn").modules() if isinstance(m, NormalizedLayer)]
     assert sum(u.v.numel() for u in units) == 1_405_344
     assert sum(u.g.numel() for u in units if u.g is not None) == 1_450
     assert sum(u.b.numel() for u in units) == 1_450
@@ -30,7 +30,7 @@ def test_the_papers_network_has_the_papers_noise_and_dropout() -> None:
 def shapes(model: nn.Module, x: torch.Tensor) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = []
     for m in model.modules():
-        if isinstance(m, Unit):
+        if isinstance(m, NormalizedLayer):
             m.register_forward_hook(lambda m, i, o: found.append(tuple(o.shape[1:])))
     model(x)
     return found
@@ -60,7 +60,7 @@ def test_an_mlp_has_its_depth_and_width(arm: str, depth: int) -> None:
 
 def test_the_last_layer_is_linear_and_the_others_leaky() -> None:
     for model in (ConvPoolCNNC("wn", width=2), MLP("wn")):
-        units = [m for m in model.modules() if isinstance(m, Unit)]
+        units = [m for m in model.modules() if isinstance(m, NormalizedLayer)]
         assert isinstance(units[-1].nonlinearity, nn.Identity)
         for unit in units[:-1]:
             x = torch.tensor([-2.0, 3.0])
@@ -70,7 +70,7 @@ def test_the_last_layer_is_linear_and_the_others_leaky() -> None:
 def test_arms_of_one_seed_start_from_one_draw() -> None:
     def directions(arm: str) -> list[torch.Tensor]:
         model = ConvPoolCNNC(arm, width=4, streams=Streams(5))
-        units = [m for m in model.modules() if isinstance(m, Unit)]
+        units = [m for m in model.modules() if isinstance(m, NormalizedLayer)]
         return [nn.functional.normalize(u.v.detach().flatten(1)) for u in units]
 
     reference = directions("wn")

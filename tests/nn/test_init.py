@@ -12,7 +12,7 @@ from wnrepro.nn import (
     Dropout,
     GaussianNoise,
     MeanOnlyBatchNorm2d,
-    Unit,
+    NormalizedLayer,
     WeightNormConv2d,
     WeightNormConvTranspose2d,
     WeightNormLinear,
@@ -48,7 +48,7 @@ def test_every_pre_activation_is_normalised_at_any_depth(arm: str, depth: int) -
     model = build("mlp", arm, (1, 4, 5), 10, width=30, depth=depth).double()
     x = torch.randn(200, 1, 4, 5, dtype=torch.float64) * 3 + 2
     names = data_dependent_init(model, x)
-    units = [m for m in model.modules() if isinstance(m, Unit)]
+    units = [m for m in model.modules() if isinstance(m, NormalizedLayer)]
     assert len(names) == len(units) == depth + 1
     for t in pre_activations(model, x, [unit.normaliser for unit in units]):
         assert_normalised(t)
@@ -59,7 +59,7 @@ def test_noise_and_dropout_are_on_and_drawn_again_by_the_next_pass(arm: str) -> 
     model = build("convpool_cnn_c", arm, (3, 12, 12), 10, width=4).double()
     x = torch.randn(50, 3, 12, 12, dtype=torch.float64)
     data_dependent_init(model, x)
-    units = [m for m in model.modules() if isinstance(m, Unit)]
+    units = [m for m in model.modules() if isinstance(m, NormalizedLayer)]
     for t in pre_activations(model, x, [unit.normaliser for unit in units]):
         assert_normalised(t)
 
@@ -214,7 +214,7 @@ def test_what_is_not_finite_is_an_error() -> None:
         data_dependent_init(WeightNormLinear(5, 4), x)
 
 
-@pytest.mark.parametrize("model", [nn.Linear(5, 4), Unit("bn", nn.Linear(5, 4))])
+@pytest.mark.parametrize("model", [nn.Linear(5, 4), NormalizedLayer("bn", nn.Linear(5, 4))])
 def test_a_model_without_such_layers_is_an_error(model: nn.Module) -> None:
     with pytest.raises(ValueError, match="nothing to initialise"):
         data_dependent_init(model, torch.randn(30, 5))
@@ -225,7 +225,7 @@ def test_half_precision_is_normalised_as_well_as_it_can_be() -> None:
     x = 7 * torch.randn(500, 1, 8, 8) + 3
     with torch.autocast("cpu", torch.bfloat16):
         data_dependent_init(model, x)
-        units = [m for m in model.modules() if isinstance(m, Unit)]
+        units = [m for m in model.modules() if isinstance(m, NormalizedLayer)]
         for t in pre_activations(model, x, [unit.normaliser for unit in units]):
             assert_normalised(t.float(), tolerance=0.1)
 
@@ -243,7 +243,7 @@ class Exp(nn.Module):
 def test_a_parametrized_g_and_a_parametrized_weight_are_set() -> None:
     layer = WeightNormLinear(5, 4).double()
     parametrize.register_parametrization(layer, "g", Exp())
-    unit = Unit("plain", nn.Linear(5, 4).double())
+    unit = NormalizedLayer("plain", nn.Linear(5, 4).double())
     nn.init.ones_(unit.linear.get_parameter("weight"))
     parametrize.register_parametrization(unit.linear, "weight", Exp())
     x = torch.randn(30, 5, dtype=torch.float64)
@@ -277,7 +277,7 @@ def test_a_compiled_model_that_has_run_is_initialised(compiled) -> None:
 
 @pytest.mark.parametrize("arm", INIT_ARMS)
 def test_a_unit_on_sequences_is_normalised_along_its_last_axis(arm: str) -> None:
-    unit = Unit(arm, nn.Linear(5, 4).double())
+    unit = NormalizedLayer(arm, nn.Linear(5, 4).double())
     x = torch.randn(30, 4, 5, dtype=torch.float64)  # as many places as units
     data_dependent_init(unit, x)
     assert_normalised(unit(x), channel=-1)
@@ -315,7 +315,7 @@ def test_a_shared_v_is_none_of_its_business() -> None:
 
 
 def test_a_weight_shared_with_another_module_is_refused() -> None:
-    unit = Unit("plain", nn.Linear(4, 5))
+    unit = NormalizedLayer("plain", nn.Linear(4, 5))
     embedding = nn.Embedding(5, 4)
     embedding.weight = unit.linear.get_parameter("weight")
     model = nn.Sequential(embedding, unit)

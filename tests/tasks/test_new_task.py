@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from wnrepro.data import load
-from wnrepro.nn import Unit, data_dependent_init
+from wnrepro.nn import NormalizedLayer, data_dependent_init
 from wnrepro.randomness import Streams
 from wnrepro.tasks.supervised import assemble
 
@@ -75,7 +75,7 @@ def training(config, device):
     streams = Streams(config.seed)
     sizes = (images.shape[1], config.model.width, images.shape[1])
     model = nn.Sequential(*(
-        Unit(config.norm.name, nn.Linear(*pair), generator=streams["init"])
+        NormalizedLayer(config.norm.name, nn.Linear(*pair), generator=streams["init"])
         for pair in zip(sizes, sizes[1:])
     ))
     return assemble(config, Autoencoder(model, images), streams)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wnrepro.models import build
-from wnrepro.nn import Unit
+from wnrepro.nn import NormalizedLayer
 from wnrepro.optim import Adam
 from wnrepro.randomness import Streams
 from wnrepro.tasks.classification.objective import loss_and_errors
@@ -90,7 +90,7 @@ def test_compiled_it_takes_the_same_twenty_steps(arm: str) -> None:
 @needs_compiler
 @pytest.mark.filterwarnings("ignore")
 def test_a_model_that_is_no_sequence_is_compiled_whole() -> None:
-    layer = Unit("wn", nn.Linear(5, 3))
+    layer = NormalizedLayer("wn", nn.Linear(5, 3))
     x = torch.randn(7, 5)
     torch.testing.assert_close(compiled(layer)(x), layer(x))
 

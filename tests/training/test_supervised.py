@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from wnrepro.arms import ARMS
 from wnrepro.data import Dataset, Split
 from wnrepro.models import build
-from wnrepro.nn import Unit
+from wnrepro.nn import NormalizedLayer
 from wnrepro.optim import Adam, Schedule
 from wnrepro.randomness import Streams
 from wnrepro.tasks.classification.objective import Classification
@@ -112,7 +112,7 @@ def test_metrics_are_those_of_a_loop_written_out() -> None:
         assert row["train_error_percent"] == pytest.approx(100 * sum(errors) / 3)
         assert row["learning_rate"] == optimizer.param_groups[0]["lr"]
         for name, unit in model.named_modules():
-            if isinstance(unit, Unit):
+            if isinstance(unit, NormalizedLayer):
                 norms = metrics[epoch].layers[name]
                 assert unit.g is not None
                 assert unit.v.grad is not None

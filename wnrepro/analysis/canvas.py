@@ -34,6 +34,8 @@ _MINOR_DECADES = 2.5
 """An axis of fewer has a mark without a number at each of 1 to 9 in a decade."""
 _MARKED = 3
 """So many markers on a line, and one at its end."""
+_LAP = 6
+"""Arms whose markers stand evenly apart; those of the next stand between them."""
 _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
@@ -125,7 +127,8 @@ def marks(arm: str, count: int) -> list[int]:
 
     Each arm's stand elsewhere, so that lines that lie upon one another can be told apart.
     """
-    offset = (list(ARMS).index(arm) + 0.5) / len(ARMS)
+    lap, place = divmod(list(ARMS).index(arm), _LAP)
+    offset = (place + 0.5 + 0.5 * lap) / _LAP
     return sorted(
         {round((k + offset) / _MARKED * (count - 1)) for k in range(_MARKED)} | {count - 1}
     )

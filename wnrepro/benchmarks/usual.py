@@ -19,7 +19,7 @@ from torchvision import datasets, transforms
 from wnrepro.benchmarks.networks import LEARNING_RATE, Network
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.data import files
-from wnrepro.nn import Dropout, GaussianNoise, Unit
+from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer
 
 _DATASETS = {"cifar10": datasets.CIFAR10, "mnist": datasets.MNIST}
 
@@ -38,7 +38,7 @@ def network(ours: nn.Module) -> nn.Sequential:
     layers: list[nn.Module] = []
     for module in ours.children():
         match module:
-            case Unit():
+            case NormalizedLayer():
                 layers += [_weight_normed(module), copy.deepcopy(module.nonlinearity)]
             case Dropout():
                 layers.append(nn.Dropout(module.p))
@@ -96,7 +96,7 @@ class Loop:
             self.accuracies.append((logits.argmax(1) == labels).float().mean().item())
 
 
-def _weight_normed(unit: Unit) -> nn.Module:
+def _weight_normed(unit: NormalizedLayer) -> nn.Module:
     linear = unit.linear
     if isinstance(linear, nn.Conv2d):
         padding = linear.padding[0]

@@ -12,7 +12,7 @@ from torch import Tensor
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import Run, norms, training, training_part, units
-from wnrepro.nn import Unit
+from wnrepro.nn import NormalizedLayer
 from wnrepro.statistics import Interval, t_interval
 
 NAME = "l2"
@@ -86,7 +86,7 @@ def train(part: Part, before_step: BeforeStep | None = None) -> Course:
     return course
 
 
-def target(unit: Unit, penalised: str) -> Tensor:
+def target(unit: NormalizedLayer, penalised: str) -> Tensor:
     tensor = unit.g if penalised == "g" else unit.v  # v is the weight itself in the plain arm
     assert tensor is not None
     return tensor

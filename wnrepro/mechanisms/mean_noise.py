@@ -10,7 +10,7 @@ from wnrepro.arms import ARMS
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import stops, training, training_part, units
-from wnrepro.nn import BatchNorm, Unit
+from wnrepro.nn import BatchNorm, NormalizedLayer
 from wnrepro.statistics import Interval, t_interval
 
 NAME = "mean_noise"
@@ -40,7 +40,9 @@ def excess_kurtosis(x: Tensor, dim: int = 0) -> Tensor:
     return centred.pow(4).mean(dim) / centred.square().mean(dim).square() - 3
 
 
-def pre_normaliser(model: nn.Module, images: Tensor) -> Iterator[tuple[str, Unit, Tensor]]:
+def pre_normaliser(
+    model: nn.Module, images: Tensor
+) -> Iterator[tuple[str, NormalizedLayer, Tensor]]:
     """t = w·x of each layer, (N, units) in float64, the layers below normalised by all N images."""
     x = images.flatten(1).double()
     for name, unit in units(model).items():
@@ -49,7 +51,7 @@ def pre_normaliser(model: nn.Module, images: Tensor) -> Iterator[tuple[str, Unit
         x = unit.nonlinearity(normalised(unit, t, t.mean(0), t.var(0, correction=0)))
 
 
-def normalised(unit: Unit, t: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def normalised(unit: NormalizedLayer, t: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """The pre-activation of t with the given statistics, as the unit's arm has it."""
     if isinstance(unit.normaliser, BatchNorm):
         g = unit.normaliser.g.detach().double()
@@ -59,7 +61,7 @@ def normalised(unit: Unit, t: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     return t + unit.b.detach().double()
 
 
-def noise(unit: Unit, t: Tensor, examples: Tensor, batches: Tensor) -> Tensor:
+def noise(unit: NormalizedLayer, t: Tensor, examples: Tensor, batches: Tensor) -> Tensor:
     """What the batch's statistics add to the pre-activation of an example, against all images'.
 
     t: (N, units). examples: (E,) and batches: (B, n − 1), row numbers: each example is put into

@@ -14,7 +14,7 @@ from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, 
 from wnrepro.mechanisms.figures import geometric_mean
 from wnrepro.mechanisms.loss_range import good_range
 from wnrepro.mechanisms.training import log_spaced, norms, training, training_part, units
-from wnrepro.nn import Unit
+from wnrepro.nn import NormalizedLayer
 from wnrepro.statistics import t_interval
 
 NAME = "stability"
@@ -66,7 +66,7 @@ def measure(part: Part) -> dict[str, list[Row]]:
 
 
 @torch.no_grad()
-def _effective(layers: Iterable[Unit], rate: float) -> Row:
+def _effective(layers: Iterable[NormalizedLayer], rate: float) -> Row:
     """η·|g|/‖v‖ and η·g²/‖v‖², geometric means over all units; None once they are not finite.
 
     v moves by η·(g/‖v‖)·M∇_w, hence w, to first order, by η·(g/‖v‖)²·M∇_w.

@@ -12,7 +12,7 @@ from wnrepro.arms import ARMS
 from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimConfig, ScheduleConfig
 from wnrepro.data import Dataset
 from wnrepro.mechanisms.experiment import Part, Scalar
-from wnrepro.nn import Unit
+from wnrepro.nn import NormalizedLayer
 from wnrepro.training import SupervisedTraining
 
 INIT_IMAGES = 500
@@ -138,9 +138,13 @@ def log_spaced(lowest: float, decades: float, n: int) -> list[float]:
     return [float(f"{lowest * 10 ** (decades * k / (n - 1)):.4g}") for k in range(n)]
 
 
-def units(model: nn.Module) -> dict[str, Unit]:
+def units(model: nn.Module) -> dict[str, NormalizedLayer]:
     """The layers by name, from the input to the output."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, Unit)}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, NormalizedLayer)
+    }
 
 
 @torch.no_grad()

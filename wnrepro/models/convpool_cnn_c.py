@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from wnrepro.nn import Dropout, GaussianNoise, Unit
+from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer
 
 SLOPE = 0.1
 """Of leaky ReLU below zero: max(x, 0.1·x) (authors' code, `lrelu`)."""
@@ -25,9 +25,9 @@ class ConvPoolCNNC(nn.Sequential):
         2 × [1×1 convolution, 2w]              2w×6×6
         global average pool, dense             n_classes
 
-    Each linear map is a `Unit` of the arm, with leaky ReLU 0.1 after all but the last. At full
-    width, w = 96, it has 1,405,344 weights, 1,450 g and 1,450 b. Any image of at least 12×12
-    pixels will do: 28×28×1 (MNIST) ends in 5×5 places.
+    Each linear map is a `NormalizedLayer` of the arm, with leaky ReLU 0.1 after all but the last.
+    At full width, w = 96, it has 1,405,344 weights, 1,450 g and 1,450 b. Any image of at least
+    12×12 pixels will do: 28×28×1 (MNIST) ends in 5×5 places.
 
     arm: an id of `wnrepro.arms.ARMS`. image_shape: (C, H, W). noise_std: in units of the input.
     dropout: probability of being dropped. streams: generators by the names `init`, `noise` and
@@ -54,9 +54,9 @@ class ConvPoolCNNC(nn.Sequential):
             raise ValueError(f"images must be at least 12×12 pixels, not {size[0]}×{size[1]}")
         draw = streams or {}
 
-        def conv(n_in: int, n_out: int, kernel: int, padding: int = 0) -> Unit:
+        def conv(n_in: int, n_out: int, kernel: int, padding: int = 0) -> NormalizedLayer:
             layer = nn.Conv2d(n_in, n_out, kernel, padding=padding)
-            return Unit(arm, layer, nn.LeakyReLU(SLOPE), draw.get("init"))
+            return NormalizedLayer(arm, layer, nn.LeakyReLU(SLOPE), draw.get("init"))
 
         w = width
         self.noise = GaussianNoise(noise_std, draw.get("noise"))
@@ -74,6 +74,6 @@ class ConvPoolCNNC(nn.Sequential):
         self.conv8 = conv(2 * w, 2 * w, 1)
         self.conv9 = conv(2 * w, 2 * w, 1)
         self.average = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.dense = Unit(arm, nn.Linear(2 * w, n_classes), generator=draw.get("init"))
+        self.dense = NormalizedLayer(arm, nn.Linear(2 * w, n_classes), generator=draw.get("init"))
         # Convolutions are faster so, on a CPU by a fifth to a third (results/benchmarks).
         self.to(memory_format=torch.channels_last)

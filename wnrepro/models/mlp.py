@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from wnrepro.models.convpool_cnn_c import SLOPE
-from wnrepro.nn import Dropout, GaussianNoise, Unit
+from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer
 
 
 class MLP(nn.Sequential):
     """`depth` hidden layers of `width` units with leaky ReLU 0.1, then a dense layer.
 
     Not in the paper: a small network for the runs that should take seconds. Each linear map is a
-    `Unit` of the arm, the last one too.
+    `NormalizedLayer` of the arm, the last one too.
 
     arm: an id of `wnrepro.arms.ARMS`. image_shape: (C, H, W). noise_std: Gaussian noise on the
     input, in its units. dropout: probability of being dropped, after each hidden layer. streams:
@@ -43,9 +43,11 @@ class MLP(nn.Sequential):
             self.noise = GaussianNoise(noise_std, draw.get("noise"))
         n_in = math.prod(image_shape)
         for k in range(1, depth + 1):
-            unit = Unit(arm, nn.Linear(n_in, width), nn.LeakyReLU(SLOPE), draw.get("init"))
+            unit = NormalizedLayer(
+                arm, nn.Linear(n_in, width), nn.LeakyReLU(SLOPE), draw.get("init")
+            )
             self.add_module(f"hidden{k}", unit)
             if dropout:
                 self.add_module(f"dropout{k}", Dropout(dropout, draw.get("dropout")))
             n_in = width
-        self.dense = Unit(arm, nn.Linear(n_in, n_classes), generator=draw.get("init"))
+        self.dense = NormalizedLayer(arm, nn.Linear(n_in, n_classes), generator=draw.get("init"))

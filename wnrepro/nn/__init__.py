@@ -14,6 +14,7 @@ nn.LSTM and its like), lazy layers before their first input, subclasses.
 from wnrepro.nn.batch_norm import BatchNorm
 from wnrepro.nn.convert import convert, fold, torch_state_dict
 from wnrepro.nn.init import data_dependent_init
+from wnrepro.nn.layer_norm import LayerNorm
 from wnrepro.nn.layers import (
     WeightNormConv1d,
     WeightNormConv2d,
@@ -29,17 +30,21 @@ from wnrepro.nn.mean_only_batch_norm import (
     MeanOnlyBatchNorm3d,
 )
 from wnrepro.nn.noise import Dropout, GaussianNoise
-from wnrepro.nn.unit import FrozenScale, Unit
+from wnrepro.nn.normalized_layer import FrozenScale, NormalizedLayer
 from wnrepro.nn.weight_norm import weight_norm
+
+Unit = NormalizedLayer  # former name
 
 __all__ = [
     "BatchNorm",
     "Dropout",
     "FrozenScale",
     "GaussianNoise",
+    "LayerNorm",
     "MeanOnlyBatchNorm1d",
     "MeanOnlyBatchNorm2d",
     "MeanOnlyBatchNorm3d",
+    "NormalizedLayer",
     "Unit",
     "WeightNormConv1d",
     "WeightNormConv2d",

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from wnrepro.arms import ARMS
 from wnrepro.nn.convert import refuse_shared
-from wnrepro.nn.layers import WeightNormLayer, set_in_place
+from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.nn.mean_only_batch_norm import MeanOnlyBatchNorm
-from wnrepro.nn.unit import FrozenScale, Unit
+from wnrepro.nn.normalized_layer import FrozenScale, NormalizedLayer
 
 Rescale = Callable[[Tensor, Tensor], None]
 
@@ -30,9 +31,9 @@ def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
     layers, and each layer is fed the already normalised output of those below.
 
     What is initialised: the weight-normalised layers of `wnrepro.nn`, in anybody's network, and
-    the plain layers inside a `Unit`, whose w and b are scaled likewise. A layer without a bias is
-    only scaled: its mean is left to what follows, as the mean-only batch norm. A layer that the
-    model calls twice is set by its first call; one that it does not call is left alone.
+    the plain layers inside a `NormalizedLayer`, whose w and b are scaled likewise. A layer without
+    a bias is only scaled: its mean is left to what follows, as the mean-only batch norm. A layer
+    that the model calls twice is set by its first call; one that it does not call is left alone.
 
     The pass is run in the modes that the model is in (the paper's protocol: `model.train()`,
     noise and dropout on), but mean-only batch norm always takes the batch's own mean. No gradient
@@ -72,7 +73,7 @@ def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
             torch.clear_autocast_cache()
         if not initialised:
             raise ValueError(
-                "nothing to initialise: the model called no weight-normalised layer and no unit "
+                "nothing to initialise: the model called no weight-normalised layer and no layer "
                 "of an arm that takes the data-dependent init"
             )
     return list(initialised)
@@ -83,19 +84,9 @@ def _targets(model: nn.Module) -> Iterator[tuple[str, tuple[nn.Module, Rescale]]
     for name, module in model.named_modules():
         if isinstance(module, WeightNormLayer | FrozenScale):
             yield name, (module, module.scale_output_)
-        elif isinstance(module, Unit) and module.arm in ("plain", "mean_only_bn"):
+        elif isinstance(module, NormalizedLayer) and ARMS[module.arm].init_scales == "w":
             path = f"{name}.linear" if name else "linear"
-            yield path, (module.linear, _scale_plain_(module.linear))
-
-
-def _scale_plain_(layer: nn.Module) -> Rescale:
-    def rescale(mean: Tensor, std: Tensor) -> None:
-        weight, bias = cast(Tensor, layer.weight), layer.bias
-        set_in_place(layer, "weight", weight / std.view(-1, *(1,) * (weight.ndim - 1)))
-        if isinstance(bias, Tensor):
-            set_in_place(layer, "bias", (bias - mean) / std)
-
-    return rescale
+            yield path, (module.linear, module.scale_weight_)
 
 
 def _output_axis(layer: nn.Module, t: Tensor) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from wnrepro.nn import Unit
+from wnrepro.nn import NormalizedLayer
 from wnrepro.optim import Schedule
 from wnrepro.randomness import Streams
 from wnrepro.training.clock import Clock
@@ -236,24 +236,26 @@ class SupervisedTraining:
 
 @torch.no_grad()
 def _layer_norms(model: nn.Module) -> dict[str, dict[str, float | None]]:
-    """`Epoch.layers` of the model's `Unit`s; read in one transfer."""
+    """`Epoch.layers` of the model's `NormalizedLayer`s; read in one transfer."""
     names: list[tuple[str, str]] = []
     values: list[Tensor] = []
-    for layer, unit in model.named_modules():
-        if not isinstance(unit, Unit):
+    for name, layer in model.named_modules():
+        if not isinstance(layer, NormalizedLayer):
             continue
-        v = unit.v
-        quantities = {"v_norm": v, "g": unit.g, "grad_norm": v.grad}
+        v = layer.v
+        quantities = {"v_norm": v, "g": layer.g, "grad_norm": v.grad}
         for quantity, tensor in quantities.items():
             if tensor is not None:
-                names.append((layer, quantity))
+                names.append((name, quantity))
                 values.append(
-                    tensor.flatten(1).norm(dim=1).mean() if tensor.ndim > 1 else tensor.abs().mean()
+                    layer.by_unit(tensor).flatten(1).norm(dim=1).mean()
+                    if tensor.ndim > 1
+                    else tensor.abs().mean()
                 )
     read = torch.stack(values).tolist() if values else []
     layers: dict[str, dict[str, float | None]] = {}
-    for (layer, quantity), value in zip(names, read, strict=True):
-        layers.setdefault(layer, dict.fromkeys(("v_norm", "g", "grad_norm")))[quantity] = value
+    for (name, quantity), value in zip(names, read, strict=True):
+        layers.setdefault(name, dict.fromkeys(("v_norm", "g", "grad_norm")))[quantity] = value
     return layers
 
 

@@ -10,21 +10,24 @@
 | `bn` | w·x | g·(t − μ)/√(σ² + ε) + b | w, g, b |
 | `mean_only_bn` | w·x | t − μ + b (eq. 7) | w, b |
 | `wn_mean_only_bn` | (g/‖v‖) v·x | t − μ + b (eq. 7) | v, g, b |
+| `layer_norm` | w·x | g·(t − μ)/√(σ² + ε) + b, μ and σ² of one example | w, g, b |
+
+The records of `wnrepro.arms` say which is which, in words; here is what the words mean.
 
 Every arm starts from the same draw, v ~ N(0, 0.05²) with g = 1 and b = 0, but for
 `plain_frozen_scale`, which the authors' code starts from Glorot's uniform distribution.
 `plain` and `mean_only_bn` are "initialised in terms of v and g" (paper, sec. 5.1): w = g·v/‖v‖.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
 
+from wnrepro.arms import ARMS, Arm, Normaliser
 from wnrepro.nn.batch_norm import BatchNorm
 from wnrepro.nn.convert import convert
+from wnrepro.nn.layer_norm import LayerNorm
 from wnrepro.nn.layers import WeightNormLayer, set_in_place
 from wnrepro.nn.mean_only_batch_norm import (
     MeanOnlyBatchNorm1d,
@@ -36,7 +39,8 @@ from wnrepro.nn.weight_norm import weight_norm
 V_STD = 0.05
 """Standard deviation of v at the start (paper, sec. 3; authors' code, `Normal(0.05)`)."""
 
-Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
 
 
 class FrozenScale(nn.Module):
@@ -74,52 +78,34 @@ class FrozenScale(nn.Module):
         set_in_place(self, "bias", (self.bias - mean) / std)
 
 
-_MEAN_ONLY: dict[type, type[nn.Module]] = {
-    nn.Linear: MeanOnlyBatchNorm1d,
-    nn.Conv1d: MeanOnlyBatchNorm1d,
-    nn.Conv2d: MeanOnlyBatchNorm2d,
-    nn.Conv3d: MeanOnlyBatchNorm3d,
+_MEAN_ONLY = (MeanOnlyBatchNorm1d, MeanOnlyBatchNorm1d, MeanOnlyBatchNorm2d, MeanOnlyBatchNorm3d)
+_NORMALISERS: dict[Normaliser, tuple[type[nn.Module], ...]] = {
+    "frozen_scale": (FrozenScale,) * 4,
+    "bn": (BatchNorm,) * 4,
+    "mean_only_bn": _MEAN_ONLY,
+    "layer_norm": (LayerNorm,) * 4,
 }
+"""The class of a normaliser, for a linear map of 0 (nn.Linear) to 3 kernel axes."""
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """What an arm makes of a plain linear map."""
-
-    normaliser: Callable[[Linear], type[nn.Module]] | None = None
-    """Its class, given the linear map; it brings b. None: b stays in the linear map."""
-    weight_normalised: bool = False
-    """Whether v and g are trained instead of w."""
-    unit_length: bool = False
-    """Whether training starts from w = v/‖v‖, for an arm that has no g."""
-
-
-_RECIPES = {
-    "plain": _Recipe(unit_length=True),
-    "plain_frozen_scale": _Recipe(lambda linear: FrozenScale),
-    "wn": _Recipe(weight_normalised=True),
-    "bn": _Recipe(lambda linear: BatchNorm),
-    "mean_only_bn": _Recipe(lambda linear: _MEAN_ONLY[type(linear)], unit_length=True),
-    "wn_mean_only_bn": _Recipe(lambda linear: _MEAN_ONLY[type(linear)], weight_normalised=True),
-}
-
-
-class Unit(nn.Module):
+class NormalizedLayer(nn.Module):
     """One layer of an arm: y = φ(normaliser(linear(x))).
 
     arm: an id of `wnrepro.arms.ARMS`.
-    linear: a torch Linear, Conv1d, Conv2d or Conv3d; taken over, its weights are replaced.
+    linear: a torch Linear, Conv1d/2d/3d or ConvTranspose1d/2d/3d; taken over, its weights are
+        replaced. Its units are its output features or output channels, of all groups.
         The units of a Linear lie along the last axis of its output, whatever axes come before: to
         its normaliser, each vector there is an example.
     nonlinearity: φ; identity for the last layer of a network.
     generator: the random stream of the starting weights; torch's own without one.
 
-    `unit.v`, `unit.g` and `unit.b` are the paper's names for the tensors of any arm, wherever
+    `layer.v`, `layer.g` and `layer.b` are the paper's names for the tensors of any arm, wherever
     they are kept; v is the weight itself where the arm has no weight norm, and g is None where
-    the arm has none.
+    the arm has none. v has the shape of torch's weight. Its axis 0 is the unit, but for transposed
+    convolutions, of which it is (in, out/groups, *k): `by_unit` puts the units on axis 0 for any.
 
     Raises ValueError for an unknown arm, or for a linear map without a bias in the arms that keep
-    b in it (`plain`, `wn`); TypeError for another kind of linear map.
+    b in it (those without a normaliser); TypeError for another kind of linear map.
     """
 
     def __init__(
@@ -130,21 +116,23 @@ class Unit(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if arm not in _RECIPES:
-            raise ValueError(f"unknown arm {arm!r}; choose from {', '.join(_RECIPES)}")
-        if type(linear) not in _MEAN_ONLY:
-            raise TypeError(f"{type(linear).__name__} is no Linear, Conv1d, Conv2d or Conv3d")
+        if arm not in ARMS:
+            raise ValueError(f"unknown arm {arm!r}; choose from {', '.join(ARMS)}")
+        if type(linear) not in get_args(Linear):
+            kinds = ", ".join(kind.__name__ for kind in get_args(Linear))
+            raise TypeError(f"{type(linear).__name__} is none of {kinds}")
         self.arm = arm
-        recipe = _RECIPES[arm]
-        if recipe.normaliser is None:
+        name = self._facts.normaliser
+        if name is None:
             if linear.bias is None:
                 raise ValueError(f"arm {arm} keeps b in its linear map: build that with bias=True")
             normaliser = nn.Identity()
         else:
             linear.register_parameter("bias", None)
             w = linear.weight
-            normaliser = recipe.normaliser(linear)(w.shape[0], device=w.device, dtype=w.dtype)
-        self.linear = convert(linear) if recipe.weight_normalised else linear
+            make = _NORMALISERS[name][w.ndim - 2]
+            normaliser = make(_by_unit(linear, w).shape[0], device=w.device, dtype=w.dtype)
+        self.linear = convert(linear) if self._facts.weight == "wn" else linear
         self.normaliser = normaliser
         self.nonlinearity = nn.Identity() if nonlinearity is None else nonlinearity
         self.reset_parameters(generator)
@@ -158,8 +146,12 @@ class Unit(nn.Module):
         return self.nonlinearity(y)
 
     @property
+    def _facts(self) -> Arm:
+        return ARMS[self.arm]
+
+    @property
     def v(self) -> Tensor:
-        """v of a weight-normalised arm, else the weight w; axis 0 is the output unit."""
+        """v of a weight-normalised arm, else the weight w; its shape is that of torch's weight."""
         linear = self.linear
         return linear.v if isinstance(linear, WeightNormLayer) else cast(Tensor, linear.weight)
 
@@ -179,26 +171,35 @@ class Unit(nn.Module):
     def _owner_of_b(self) -> nn.Module:
         return self.linear if isinstance(self.normaliser, nn.Identity) else self.normaliser
 
+    def by_unit(self, v: Tensor) -> Tensor:
+        """v, or a tensor of its shape as its gradient, as (out, in/groups, *k): axis 0 the unit.
+
+        The tensor itself but for transposed convolutions.
+        """
+        return _by_unit(self.linear, v)
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new starting weights from `generator`; g = 1, b = 0."""
-        v = torch.empty_like(self.v)
-        if self.arm == "plain_frozen_scale":
+        v = torch.empty_like(self.by_unit(self.v))
+        if self._facts.start == "glorot":
             nn.init.xavier_uniform_(v, generator=generator)
         else:
             nn.init.normal_(v, std=V_STD, generator=generator)
-        self.start_from_(v)
+        self.start_from_(_as_stored(self.linear, v))
 
     @torch.no_grad()
     def start_from_(self, v: Tensor) -> None:
         """Start from the given v with g = 1 and b = 0, whatever the arm makes of them.
 
-        v: of `self.v`'s shape. An arm without weight norm starts from w = v/‖v‖, except `bn` and
-        `plain_frozen_scale`, which start from w = v.
+        v: of `self.v`'s shape. Arms whose `start` is "unit" start from w = v/‖v‖, with a norm for
+        each output unit, and all others from v as it is.
         """
         if v.shape != self.v.shape:
             raise ValueError(f"v has shape {tuple(v.shape)}, the layer {tuple(self.v.shape)}")
-        if _RECIPES[self.arm].unit_length:
-            v = weight_norm(v, torch.ones(v.shape[0], device=v.device, dtype=v.dtype))
+        if self._facts.start == "unit":
+            by_unit = self.by_unit(v)
+            ones = torch.ones(by_unit.shape[0], device=v.device, dtype=v.dtype)
+            v = _as_stored(self.linear, weight_norm(by_unit, ones))
         normalised = isinstance(self.linear, WeightNormLayer)
         set_in_place(self.linear, "v" if normalised else "weight", v)
         if self.g is not None:
@@ -206,5 +207,29 @@ class Unit(nn.Module):
             set_in_place(owner, "g", torch.ones_like(self.g))
         set_in_place(self._owner_of_b, "bias", torch.zeros_like(self.b))
 
+    @torch.no_grad()
+    def scale_weight_(self, mean: Tensor, std: Tensor) -> None:
+        """Change w and b so that t, the linear map's output, becomes (t − mean)/std. Both: (out,).
+
+        For arms that train w itself. A linear map without a bias is scaled only.
+        """
+        w = self.by_unit(self.v)
+        w = w / std.view(-1, *(1,) * (w.ndim - 1))
+        set_in_place(self.linear, "weight", _as_stored(self.linear, w))
+        if isinstance(self.linear.bias, Tensor):
+            set_in_place(self.linear, "bias", (self.linear.bias - mean) / std)
+
     def extra_repr(self) -> str:
         return f"arm={self.arm}"
+
+
+def _by_unit(linear: nn.Module, w: Tensor) -> Tensor:
+    """w, as the linear map stores its weight, as (out, in/groups, *k): axis 0 is the unit."""
+    if not isinstance(linear, Transposed):
+        return w
+    return w.unflatten(0, (linear.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _as_stored(linear: nn.Module, w: Tensor) -> Tensor:
+    """The inverse of `_by_unit`, which for transposed convolutions exchanges the same two axes."""
+    return _by_unit(linear, w)
