@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wnrepro.models import build
-from wnrepro.nn import Dropout, GaussianNoise, Unit, data_dependent_init
+from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer, data_dependent_init
 from wnrepro.optim import build as build_optimizer
 from wnrepro.randomness import BEFORE_TRAINING, Streams
 
@@ -74,7 +74,7 @@ class Comparison:
         self.given = list(self._replace_draws())
         if "start" not in args.own:
             with np.load(args.record / "start.npz") as file:
-                units = [each for each in self.model.modules() if isinstance(each, Unit)]
+                units = [each for each in self.model.modules() if isinstance(each, NormalizedLayer)]
                 for k, unit in enumerate(units):
                     v = torch.from_numpy(file[f"v{k}"]).to(self.dtype)
                     unit.start_from_(v.reshape(unit.v.shape))

@@ -13,7 +13,7 @@ from wnrepro.commands.command_line import CONF
 from wnrepro.commands.sweep import expand
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
-from wnrepro.runs.identity import differences, identity
+from wnrepro.runs.identity import identity
 
 SWEEPS = {
     "digits_arms": 25,
@@ -26,7 +26,6 @@ SWEEPS = {
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
     "cifar_small": 25,
-    "cifar_first_epochs": 5,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
 INIT_OF = {arm: "data_dependent" if ARMS[arm].takes_init else "none" for arm in PAPER_ARMS}
@@ -95,9 +94,8 @@ def test_it_is_the_whole_experiment(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_runs_are_packed_one_per_core_unless_they_are_a_gpus(name: str) -> None:
-    expected = None if name in ("cifar_table1", "cifar_lr_selection") else 1
-    assert {config.threads for config in configs(name)} == {expected}
+def test_runs_are_packed_one_per_core(name: str) -> None:
+    assert {config.threads for config in configs(name)} == {1}
 
 
 @pytest.mark.parametrize("data", ["digits", "mnist", "fashion_mnist"])
@@ -188,12 +186,10 @@ def test_cifar_small() -> None:
     )
 
 
-def test_cifar_first_epochs_is_the_papers_protocol_but_for_its_length() -> None:
-    for first, whole in zip(
-        configs("cifar_first_epochs"), configs("cifar_table1")[::3], strict=True
-    ):
-        changed = differences(as_dict(first), as_dict(whole))
-        assert changed == [("epochs", 12, 200), ("schedule.name", "constant", "half_time")]
+def test_table1_is_trained_seed_by_seed_the_papers_headline_first() -> None:
+    order = [(config.seed, config.norm.name) for config in configs("cifar_table1")]
+    arms = ("wn_mean_only_bn", "wn", "bn", "plain", "mean_only_bn")
+    assert order == [(seed, arm) for seed in range(3) for arm in arms]
 
 
 def test_the_command_line_goes_before_the_file() -> None:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from wnrepro.models import build
-from wnrepro.nn import Unit, data_dependent_init
+from wnrepro.nn import NormalizedLayer, data_dependent_init
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "contrib" / "authors_code"
@@ -87,7 +87,7 @@ def test_ours_trains_on_what_a_record_says(tmp_path: Path, white: Path) -> None:
     """With a record of our own making: v, batches, noise and masks are used as they stand."""
     rng, width = np.random.default_rng(1), 2
     model = build("convpool_cnn_c", "wn_mean_only_bn", (3, 32, 32), 10, width=width).double()
-    units = [each for each in model.modules() if isinstance(each, Unit)]
+    units = [each for each in model.modules() if isinstance(each, NormalizedLayer)]
     record = tmp_path / "record"
     record.mkdir()
     vs = {f"v{k}": 0.05 * rng.normal(size=unit.v.shape) for k, unit in enumerate(units)}

@@ -178,6 +178,8 @@ EVIDENCE: dict[str, Evidence] = {
             f"CIFAR-10, the paper's protocol, the first {FIRST_EPOCHS} of its 200 epochs",
             [_cifar(arm, f"schedule.name=constant epochs={FIRST_EPOCHS}") for arm in PAPER_ARMS],
             1,
+            # The float32 anchor of the runs in bf16; those need no sweep of their own for it.
+            *("+sweep=cifar_table1", "schedule=constant", f"epochs={FIRST_EPOCHS}", "seed=0"),
         ),
         _evidence(
             "cifar_small",
