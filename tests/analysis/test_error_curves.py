@@ -10,13 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from wnrepro.analysis import paper
 from wnrepro.analysis.canvas import TRAIN
+from wnrepro.analysis.evidence import select
 from wnrepro.analysis.exhibits import FIGURES
 from wnrepro.analysis.exhibits.error_curves import TIME, draw_arms
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, load
 from wnrepro.arms import ARMS
 from wnrepro.statistics import t_interval
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 WN = [c for c in configs("digits_arms") if c["norm"]["name"] == "wn"]
 BF16 = configs("cifar_table1_bf16")
@@ -173,3 +177,16 @@ def test_the_first_epochs_in_bf16_stand_beside_those_in_float32(
     only = load(write(tmp_path / "only", wide))
     assert figure.used(only) == ["cifar_first_epochs"]
     assert len(figure.drawing(only, theirs).axes) == 3
+
+
+def test_the_authors_runs_are_rings_beside_ours() -> None:
+    """One for each run and epoch, and their number in the figure."""
+    theirs = paper.load(RESULTS / "paper")
+    assert set(theirs.authors_code["arm"]) == {"wn", "bn", "wn_mean_only_bn"}
+    own = select(load(RESULTS), "cifar_small")
+    drawing = FIGURES["cifar_small_errors"].draw(own, theirs, "")
+    for axes in drawing.axes[:2]:
+        rings = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+        assert sum(len(line.get_xdata()) for line in rings) == len(theirs.authors_code)
+    runs = len(theirs.authors_code.drop_duplicates(["arm", "seed"]))
+    assert f"rings: the authors' code, {runs} runs" in [t.get_text() for t in drawing.axes[1].texts]

@@ -35,21 +35,42 @@ RATES_DIFFER = (
     "plain has the paper's learning rate for 200 epochs, 0.0003, a tenth of the others'; "
     "cifar_small_one_rate shows how much of the difference is due to that."
 )
+RINGS = (
+    "Rings: the authors' released code at the same width and schedule, each run and epoch by "
+    "itself; how many there are of each arm stands in results/authors_code."
+)
 THIN = 0.9
 """Width of the lines of single runs."""
 _SHOWN_IN_HOURS_SEC = 3 * 3600
 _BAND = canvas.drawn_as(lambda found: (max(found.low, 0), found.high))
 
 
-def draw(records: Records, _: Paper, title: str, against: str = "epoch") -> Drawing:
-    """Left the training error, right the test error, both on logarithmic axes."""
+def draw(
+    records: Records, paper: Paper, title: str, against: str = "epoch", authors: bool = False
+) -> Drawing:
+    """Left the training error, right the test error, both on logarithmic axes.
+
+    authors: with a ring for each run and epoch of the authors' released code.
+    """
     figure, (left, right) = canvas.begin(title)
     draw_arms(left, records, TRAIN, against)
     ends = draw_arms(right, records, TEST, against)
+    if authors and not paper.authors_code.empty:
+        for axes, column in ((left, TRAIN), (right, TEST)):
+            _draw_rings(axes, paper.authors_code, column)
+        runs = len(paper.authors_code.drop_duplicates(["arm", "seed"]))
+        said = f"rings: the authors' code, {runs} runs"
+        right.text(0.98, 0.97, said, transform=right.transAxes, ha="right", va="top", fontsize=9.5)
     canvas.log_errors(left)
     canvas.log_errors(right)
     canvas.name_lines(right, ends)
     return figure
+
+
+def _draw_rings(axes: Axes, runs: pd.DataFrame, column: str) -> None:
+    for arm, own in runs.groupby("arm"):
+        ring = {"color": ARMS[str(arm)].colour, "markerfacecolor": "none", "markersize": 6}
+        axes.plot(own["epoch"], own[column], "o", zorder=4, **ring)
 
 
 def draw_arms(
@@ -116,7 +137,9 @@ def _label_time(axes: Axes) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 3600:g}"))
 
 
-def _figure(name: str, title: str, says: str = "", against: str = "epoch") -> Figure:
+def _figure(
+    name: str, title: str, says: str = "", against: str = "epoch", authors: bool = False
+) -> Figure:
     timed = against == TIME
     says = f"{says} {BAND} {TRAINING} {LOG} {SECONDS if timed else ''}".strip()
     return Figure(
@@ -124,14 +147,14 @@ def _figure(name: str, title: str, says: str = "", against: str = "epoch") -> Fi
         title=f"{title}: training and test error by {'time' if timed else 'epoch'}",
         evidence=(name,),
         says=says,
-        draw=partial(draw, against=against),
+        draw=partial(draw, against=against, authors=authors),
         timed=timed,
     )
 
 
 FIGURES = (
     # Not against time: these runs shared their machine and were paused now and then.
-    _figure("cifar_small", "CIFAR-10, small", RATES_DIFFER),
+    _figure("cifar_small", "CIFAR-10, small", f"{RATES_DIFFER} {RINGS}", authors=True),
     _figure("cifar_small_one_rate", "CIFAR-10, small, one rate"),
     *(
         _figure(f"{data}_arms", title, against=against)
