@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.commands.launchers.job import Train
@@ -19,6 +19,9 @@ from wnrepro.errors import ConfigError
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.tables import CollectedRun, finished_runs, read_tables
+
+if TYPE_CHECKING:
+    from wnrepro.cost import Cost
 
 DAY_SEC = 86400
 
@@ -79,7 +82,7 @@ class Machine:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._costs: dict[str, Any] = {}
+        self._measured: dict[str, tuple[Cost, float]] = {}
 
     def state(self, entry: Entry, sweep: Sweep, collected: dict[str, CollectedRun]) -> State:
         """How far `entry` is, whose runs are those of `sweep`."""
@@ -100,20 +103,18 @@ class Machine:
             seconds /= min(len(rest), places([replace(c, device=self.device) for c, _ in rest]))
         return State(entry, finished, begun, len(names), flop, seconds)
 
-    def _cost(self, config: Config) -> Any:
+    def _cost(self, config: Config) -> "Cost":
         """By the first arm that is asked for; arms differ less than machines do."""
         from wnrepro import cost  # imports torch
 
-        kind = repr((config.task, config.data.name, config.model, config.batch_size))
-        kind += config.precision
-        if kind not in self._costs:
+        data, precision = config.data.name, config.precision
+        kind = repr((config.task, data, config.model, config.batch_size, precision))
+        if kind not in self._measured:
             here = replace(config, device=self.device, compile=False)
-            found = cost.measure(here)
-            per_step = cost.steps(here)
-            self._costs[kind] = cost.Cost(found.flop / per_step, found.seconds / per_step)
-        each = self._costs[kind]
-        steps = cost.steps(config)
-        return cost.Cost(each.flop * steps, each.seconds * steps)
+            self._measured[kind] = (cost.measure(here), cost.steps(here))
+        measured, measured_steps = self._measured[kind]
+        share = cost.steps(config) / measured_steps
+        return cost.Cost(share * measured.flop, share * measured.seconds)
 
 
 def states(results: Path, device: str = "auto") -> Iterator[State]:
