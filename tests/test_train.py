@@ -79,8 +79,10 @@ def test_the_first_command_trains_and_shows_a_run(tmp_path: Path) -> None:
     rows = read_rows(directory / "metrics.csv")
     assert rows[-1]["test_error_percent"] < 7
     assert rows[-1]["train_error_percent"] < 0.5
-    # quiet when the output is no terminal, but for the one line about W&B
-    (line,) = result.stderr.splitlines()
+    # quiet when the output is no terminal, but for the one line about W&B; a busy machine may say
+    # how long it will take
+    said = result.stderr.splitlines()
+    (line,) = [x for x in said if not re.match(r"epoch \d|about .* to go here", x)]
     assert "offline" in line
     assert "wandb sync" in line
 

@@ -210,7 +210,7 @@ def test_it_looks_like_a_run_that_w_and_b_followed(
     ours, theirs = config_at(server, name), config_at(other, name)
     del ours["provenance"], theirs["data"]["root"]
     assert theirs.items() >= ours.items()
-    assert theirs.keys() - ours.keys() == {"scale", "device", "threads", "compile"}
+    assert theirs.keys() - ours.keys() == {"task", "scale", "device", "threads", "compile"}
     assert server.summary[name].items() > {"status": "done", **last}.items()
 
 
