@@ -6,8 +6,8 @@ A ROW names a group of rows of the table; all of them without one. Those that ar
 what the table has of them. Use an idle machine. --smoke runs everything at tiny sizes in two
 minutes; it writes elsewhere. The exit status is 1 if a group failed; the others are written.
 
-What bf16 gains on a CPU with matrix units is said by `steps precision profile`, which take about a
-quarter of an hour on two cores.
+What bf16 gains on a CPU with matrix units is said by `steps precision step_shares`, which take
+about a quarter of an hour on two cores.
 """
 
 import argparse

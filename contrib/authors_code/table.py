@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from wnrepro.statistics import t_interval
+from wnrepro.intervals import t_interval
 
 RESULTS = Path(__file__).parents[2] / "results" / "authors_code"
 BEGIN, END = "<!-- table.py: begin -->", "<!-- table.py: end -->"

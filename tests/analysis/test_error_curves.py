@@ -18,7 +18,7 @@ from wnrepro.analysis.exhibits.error_curves import TIME, draw_arms
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, load
 from wnrepro.arms import ARMS
-from wnrepro.statistics import t_interval
+from wnrepro.intervals import t_interval
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 

@@ -11,7 +11,7 @@ import pytest
 
 from wnrepro.analysis.exhibit import Cells, Table, listed, number, with_interval
 from wnrepro.analysis.publication import latex, markdown, tex, write_table
-from wnrepro.statistics import t_interval
+from wnrepro.intervals import t_interval
 
 ODD = r"50 % of a_b & c#1 {x} $5 ~ ^ \ < > ≤ ± − – × ‖v‖ β1 ε …"
 WORDS = pd.DataFrame({"arm": ["plain", "a | b"], "test error (%)": ["8.43", ODD]})

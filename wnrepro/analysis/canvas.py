@@ -14,7 +14,7 @@ from wnrepro import drawing
 from wnrepro.analysis.records import DIVERGED, Records
 from wnrepro.arms import ARMS
 from wnrepro.drawing import label_ends, panels
-from wnrepro.statistics import Interval, t_interval
+from wnrepro.intervals import Interval, t_interval
 
 TRAIN, TEST, HELD_OUT = "train_error_percent", "test_error_percent", "held_out_error_percent"
 YLABELS = {TRAIN: "training error (%)", TEST: "test error (%)", HELD_OUT: "held-out error (%)"}

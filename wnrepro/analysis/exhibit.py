@@ -12,7 +12,7 @@ from wnrepro.analysis.captions import caption, heading
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, finite
-from wnrepro.statistics import Interval, T, t_interval
+from wnrepro.intervals import Interval, T, t_interval
 
 MISSING = "–"
 """What is missing stays missing: an en dash, never 0."""

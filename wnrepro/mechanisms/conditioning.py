@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from wnrepro.equations import gradient_covariance
+from wnrepro.intervals import t_interval
 from wnrepro.mechanisms import figures, hessian
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import stops, training, training_part, units
 from wnrepro.nn.weight_norm import weight_norm
-from wnrepro.statistics import t_interval
 
 NAME = "conditioning"
 CLOSE = 0.5

@@ -16,7 +16,7 @@ A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, h
    run diverged is said in a column of its own (0 or 1).
 5. `verdict(data)` and `draw(data)` see those CSV files alone, as `{table: DataFrame}`. Anybody can
    repeat the judgement and the figure without the measurement. `verdict` can come out in all three
-   ways; it uses `decide` and the named intervals of `wnrepro.statistics`. `draw` makes a figure
+   ways; it uses `decide` and the named intervals of `wnrepro.intervals`. `draw` makes a figure
    about 7 inches wide; it is saved as `<results>/<name>.png`, `.svg` and `-dark.svg`.
 """
 
@@ -28,7 +28,7 @@ from typing import Any, Literal, Self
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnrepro.statistics import Interval
+from wnrepro.intervals import Interval
 
 Scalar = int | float | str
 Part = Mapping[str, Scalar]

@@ -9,11 +9,11 @@ from torch.autograd.functional import hessian as hessian_of
 from torch.autograd.functional import vhp
 from torch.nn.functional import cross_entropy, leaky_relu
 
+from wnrepro.intervals import t_interval
 from wnrepro.mechanisms.experiment import Finding, Row
 from wnrepro.mechanisms.training import units
 from wnrepro.models.convpool_cnn_c import SLOPE
 from wnrepro.nn.weight_norm import weight_norm
-from wnrepro.statistics import t_interval
 
 Loss = Callable[[Tensor], Tensor]
 STEP = 1e-8

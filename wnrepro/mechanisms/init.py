@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from wnrepro.arms import ARMS
+from wnrepro.intervals import t_interval, wilson_interval
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import INIT_IMAGES, Run, training, training_part, units
-from wnrepro.statistics import t_interval, wilson_interval
 
 NAME = "init"
 MOMENT_TOLERANCE = 0.01

@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from wnrepro.intervals import Interval, t_interval
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import Run, norms, training, training_part, units
 from wnrepro.nn import NormalizedLayer
-from wnrepro.statistics import Interval, t_interval
 
 NAME = "l2"
 UNCHANGED = 1e-5

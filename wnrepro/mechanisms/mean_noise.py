@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from wnrepro.arms import ARMS
+from wnrepro.intervals import Interval, t_interval
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.training import stops, training, training_part, units
 from wnrepro.nn import BatchNorm, NormalizedLayer
-from wnrepro.statistics import Interval, t_interval
 
 NAME = "mean_noise"
 ARMS_SHOWN = ("mean_only_bn", "bn")

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from wnrepro.intervals import t_interval
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.figures import ROUNDING
 from wnrepro.mechanisms.training import log_spaced, norms, training, training_part, units
-from wnrepro.statistics import t_interval
 
 NAME = "norm_growth"
 RATES = {"gd": (1e-3, 0.1), "momentum": (1e-4, 0.01), "adam": (1e-4, 0.003)}

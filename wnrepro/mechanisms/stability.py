@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 
 from wnrepro.arms import ARMS, PAPER_ARMS
+from wnrepro.intervals import t_interval
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.figures import geometric_mean
 from wnrepro.mechanisms.loss_range import good_range
 from wnrepro.mechanisms.training import log_spaced, norms, training, training_part, units
 from wnrepro.nn import NormalizedLayer
-from wnrepro.statistics import t_interval
 
 NAME = "stability"
 WIDER_DECADES = 0.3

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from wnrepro.data import load
+from wnrepro.intervals import t_interval
 from wnrepro.mechanisms import figures
 from wnrepro.mechanisms.experiment import Data, Experiment, Finding, Part, Row, Verdict, decide
 from wnrepro.mechanisms.figures import CASES
 from wnrepro.nn.weight_norm import weight_norm
-from wnrepro.statistics import t_interval
 
 NAME = "whitening"
 SAME = 1e-6

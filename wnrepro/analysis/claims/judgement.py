@@ -13,10 +13,10 @@ from wnrepro.analysis.claims.measures import Sample
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.records import AGAIN, Records, read_csv
 from wnrepro.arms import ARMS
+from wnrepro.intervals import Interval
 from wnrepro.mechanisms import verdicts
 from wnrepro.mechanisms.experiment import SEEDS_NEEDED, Outcome, decide
 from wnrepro.mechanisms.verdicts import NOT_RUN
-from wnrepro.statistics import Interval
 
 MORE_SEEDS = 5
 VERDICT, NEAREST, MECHANISM, FINDING = "verdict", "nearest evidence", "mechanism", "finding"

@@ -16,8 +16,8 @@ from wnrepro.analysis.canvas import TRAIN
 from wnrepro.analysis.exhibits.thresholds import first_epochs
 from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals
 from wnrepro.arms import ARMS
+from wnrepro.intervals import PAIRED, Interval, T, t_interval
 from wnrepro.mechanisms.loss_range import Range, good_range
-from wnrepro.statistics import PAIRED, Interval, T, t_interval
 
 GOOD_RATE = 1.5
 """A learning rate is good if the test error is at most so many times that of the arm's best."""

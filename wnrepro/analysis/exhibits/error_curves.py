@@ -15,7 +15,7 @@ from wnrepro.analysis.exhibit import Figure
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records
 from wnrepro.arms import ARMS
-from wnrepro.statistics import T
+from wnrepro.intervals import T
 
 TIME = "train_time_sec"
 BAND = (

@@ -8,7 +8,7 @@ from wnrepro.analysis.exhibits.error_curves import RATES_DIFFER
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals, finite
 from wnrepro.arms import ARMS
-from wnrepro.statistics import paired_difference
+from wnrepro.intervals import paired_difference
 
 SECONDS = "time_per_epoch_sec"
 

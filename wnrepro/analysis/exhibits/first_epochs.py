@@ -16,7 +16,7 @@ from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, Records
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK
-from wnrepro.statistics import t_interval
+from wnrepro.intervals import t_interval
 
 NARROW = "bf16"
 _HOLLOW = {"markerfacecolor": "white", "linewidth": 0.9, "markersize": 4, "markevery": None}

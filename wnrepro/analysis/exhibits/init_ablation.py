@@ -12,7 +12,7 @@ from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DONE, Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK
-from wnrepro.statistics import Interval, T, paired_difference
+from wnrepro.intervals import Interval, T, paired_difference
 
 WITH, WITHOUT = "data_dependent", "none"
 

@@ -12,7 +12,7 @@ from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
-from wnrepro.statistics import T
+from wnrepro.intervals import T
 
 BAR = canvas.drawn_as(lambda found: (max(found.low, found.estimate / 1.5), min(found.high, 100)))
 """An interval on a logarithmic axis of errors, cut at two thirds of the mean."""

@@ -11,7 +11,7 @@ from wnrepro.analysis.exhibits.error_curves import common_epochs
 from wnrepro.analysis.exhibits.figure1 import PROTOCOL
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DONE, UNFINISHED, Records, arms_in
-from wnrepro.statistics import T
+from wnrepro.intervals import T
 
 RATE = "learning_rate"
 # An interval of few seeds may reach below 0, where no norm is and no logarithm.

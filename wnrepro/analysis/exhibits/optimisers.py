@@ -12,7 +12,7 @@ from wnrepro.analysis.exhibits.learning_rates import BAR
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
-from wnrepro.statistics import T
+from wnrepro.intervals import T
 
 LABELS = {
     "momentum": "momentum",

@@ -8,7 +8,7 @@ from wnrepro.analysis.exhibits.figure1 import PROTOCOL
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, finals, finite
 from wnrepro.arms import ARMS, PAPER_ARMS
-from wnrepro.statistics import bootstrap_interval
+from wnrepro.intervals import bootstrap_interval
 
 
 def tabulate(chosen: dict[str, Records], paper: Paper) -> exhibit.Cells:

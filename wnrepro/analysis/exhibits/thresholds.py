@@ -11,7 +11,7 @@ from wnrepro.analysis.canvas import TRAIN
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finite
 from wnrepro.arms import ARMS
-from wnrepro.statistics import T
+from wnrepro.intervals import T
 
 LEVELS_PERCENT = (5.0, 3.0, 1.0)
 

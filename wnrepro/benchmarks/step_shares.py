@@ -51,7 +51,7 @@ _RANGE = "class: "
 _BACKWARD = "autograd::engine::evaluate_function"
 
 
-def profile(setting: Setting) -> Iterator[Measurement]:
+def step_shares(setting: Setting) -> Iterator[Measurement]:
     network = cifar(setting, 96)
     count = setting.on_gpu_or_cpu(None, 1)
     for precision in setting.on_gpu_or_cpu(("bf16",), ("float32", "bf16")):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wnrepro.statistics import (
+from wnrepro.intervals import (
     bootstrap_interval,
     paired_difference,
     t_interval,
