@@ -20,6 +20,7 @@ SWEEPS = {
     "mnist_arms": 25,
     "mnist_init_ablation": 50,
     "mnist_lr_robustness": 325,
+    "mnist_lr_selection": 18,
     "mnist_optimizers": 75,
     "mnist_optimizers_lr": 165,
     "fashion_mnist_arms": 25,
@@ -128,6 +129,14 @@ def test_lr_robustness() -> None:
     )
     assert set(grid("mnist_lr_robustness", "norm.name", "init.name")) == set(INIT_OF.items())
     assert len(identities("mnist_lr_robustness") & identities("mnist_arms")) == 25
+
+
+def test_lr_selection_on_mnist_does_not_see_the_test_set() -> None:
+    assert grid("mnist_lr_selection", "norm.name", "optim.lr", "seed") == product(
+        ("plain", "wn"), (0.001, 0.003, 0.01), range(3)
+    )
+    keys = ("data.name", "epochs", "data.held_out")
+    assert set(grid("mnist_lr_selection", *keys)) == {("mnist", 20, 10000)}
 
 
 OPTIMISERS = ["momentum", "averaged_momentum", "adadelta", "adam", "adamax"]
