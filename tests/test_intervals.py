@@ -10,6 +10,7 @@ from wnrepro.intervals import (
     bootstrap_interval,
     paired_difference,
     t_interval,
+    welch_difference,
     wilson_interval,
 )
 
@@ -47,6 +48,26 @@ def test_wilson_interval_of_a_worked_example():
     assert interval.high == pytest.approx(0.4345, abs=1e-4)  # z²/(n + z²)
     with pytest.raises(ValueError, match="fraction"):
         wilson_interval(6, 5)
+
+
+def test_welchs_interval_is_that_of_his_formula():
+    a, b = np.array([27.5, 21.0, 19.0, 23.6, 17.0]), np.array([27.1, 22.0, 20.8])
+    u, v = a.var(ddof=1) / 5, b.var(ddof=1) / 3
+    half = stats.t.ppf(0.975, (u + v) ** 2 / (u**2 / 4 + v**2 / 2)) * np.sqrt(u + v)
+    found = welch_difference(a, b)
+    middle = a.mean() - b.mean()
+    expected = (middle, middle - half, middle + half)
+    assert (found.estimate, found.low, found.high) == pytest.approx(expected)
+    assert (found.n, found.name) == (3, "95 % Welch interval")
+
+
+def test_welchs_interval_of_one_value_is_infinite_and_of_equal_ones_a_point():
+    assert (welch_difference([1.0], [2.0, 3.0]).low, welch_difference([1], [2]).high) == (
+        -np.inf,
+        np.inf,
+    )
+    found = welch_difference([2.0, 2.0], [1.0, 1.0])
+    assert (found.low, found.high) == (1, 1)
 
 
 VALUES = [8.4, 8.1, 8.9, 8.3]
