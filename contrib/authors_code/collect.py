@@ -16,10 +16,11 @@ from pathlib import Path
 import pandas as pd
 
 RESULTS = Path(__file__).parents[2] / "results"
-KEY = ["code", "arm", "seed", "epoch", "whitening", "draws", "seeds"]
+KEY = ["code", "arm", "seed", "epoch", "whitening", "draws", "seeds", "noise", "dropout"]
 COLUMNS = [*KEY[:4], "train_error_percent", "test_error_percent", *KEY[4:], "version", "processor"]
 AUTHORS = "openai/weightnorm 3503e68"
-ERRORS = {"train_error_percent": float, "test_error_percent": float}
+NUMBERS = dict.fromkeys(["train_error_percent", "test_error_percent", "noise", "dropout"], float)
+FULL = {"noise": 0.15, "dropout": 0.5}
 
 
 def main() -> None:
@@ -42,17 +43,17 @@ def main() -> None:
         draws = rows.own.map(lambda own: f"theirs but {own}" if own else "theirs")
         kind = rows.white.str.split("-").str[1]
         fed = {"code": "ours", "draws": draws, "whitening": kind, "version": args.version}
-        parts.append(rows.assign(**fed, **new))
+        parts.append(rows.assign(**FULL, **fed, **new))
     for root in args.runs:
         parts.extend(map(_run, sorted(root.rglob("metrics.csv"))))
     for path in args.earlier:
         rows = pd.read_csv(path).assign(code="theirs", draws="own", whitening="float32")
-        parts.append(rows.assign(seeds="earlier", version=AUTHORS, processor="a Xeon"))
+        parts.append(rows.assign(seeds="earlier", version=AUTHORS, processor="a Xeon", **FULL))
     if args.sweep:
         parts.extend(_sweep())
     out = RESULTS / "authors_code" / "runs.csv"
     parts = [pd.read_csv(out), *parts] if out.exists() else parts
-    rows = pd.concat([part.astype(ERRORS)[COLUMNS] for part in parts])
+    rows = pd.concat([part.astype(NUMBERS)[COLUMNS] for part in parts])
     rows = rows.drop_duplicates(KEY, keep="last").sort_values(KEY, kind="stable")
     rows.to_csv(out, index=False, float_format="%.3f")
     print(f"{out}: {len(rows)} rows")
@@ -64,7 +65,8 @@ def _run(metrics: Path) -> pd.DataFrame:
     settings = config["model"]["width"], config["epochs"], config["optim"]["lr"]
     assert settings == (24, 10, 0.003), f"{metrics}: another protocol: {settings}"
     rows = pd.read_csv(metrics).assign(code="ours", draws="own", whitening="float64", seeds="new")
-    facts = {"arm": config["norm"]["name"], "seed": config["seed"]}
+    model = {"noise": config["model"]["noise_std"], "dropout": config["model"]["dropout"]}
+    facts = {"arm": config["norm"]["name"], "seed": config["seed"], **model}
     commit, cpu = _find(manifest, "commit"), _find(manifest, "cpu")
     assert commit, metrics
     return rows.assign(**facts, version=f"wnrepro {commit[:7]}", processor=cpu)
@@ -93,7 +95,7 @@ def _sweep() -> Iterator[pd.DataFrame]:
     for run in chosen.itertuples():
         rows = curves[curves.identity == run.identity]
         facts = {"code": "ours", "arm": run.arm, "seed": run.seed, "draws": "own"}
-        facts |= {"whitening": "float64", "seeds": "earlier", "processor": run.cpu}
+        facts |= {"whitening": "float64", "seeds": "earlier", "processor": run.cpu, **FULL}
         yield rows.assign(**facts, version=f"wnrepro {run.commit[:7]}")
 
 

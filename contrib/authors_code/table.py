@@ -34,7 +34,8 @@ def main() -> None:
 
 
 def tables(runs: pd.DataFrame, steps: pd.DataFrame) -> str:
-    parts = own_draws(runs), step_by_step(steps), their_draws(runs)
+    full = runs[(runs.noise > 0) & (runs.dropout > 0)]
+    parts = own_draws(full), alone(runs), step_by_step(steps), their_draws(full)
     return "\n\n".join(filter(None, parts))
 
 
@@ -52,6 +53,24 @@ def own_draws(runs: pd.DataFrame) -> str:
                     cells = which, f"`{arm}`", epoch, column, *_compared(theirs, ours)
                     lines.append(_row(cells))
     return "\n".join(lines)
+
+
+def alone(runs: pd.DataFrame) -> str:
+    """Both codes with draws of their own and only one of noise and dropout."""
+    lines = _head("with | arm | epoch | error (%)", "theirs", "ours", "theirs − ours")
+    for name, other in (("noise", "dropout"), ("dropout", "noise")):
+        of_one = runs[(runs[name] > 0) & (runs[other] == 0)]
+        for (arm, epoch), rows in of_one.groupby(["arm", "epoch"], sort=False):
+            for column in COLUMNS:
+                errors = rows.groupby("code")[f"{column}_error_percent"]
+                theirs, ours = (
+                    errors.get_group(code) if code in errors.groups else pd.Series(dtype=float)
+                    for code in ("theirs", "ours")
+                )
+                if len(theirs) and len(ours):
+                    cells = f"{name} alone", f"`{arm}`", epoch, column, *_compared(theirs, ours)
+                    lines.append(_row(cells))
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def step_by_step(steps: pd.DataFrame) -> str:

@@ -50,12 +50,13 @@ def load(folder: Path) -> Paper:
 
 
 def _authors_code(path: Path) -> pd.DataFrame:
-    """Runs with the code's own draws and whitening; none where the file is missing."""
+    """Runs with the code's own draws and whitening, noise and dropout on; none without the file."""
     if not path.exists():
         return pd.DataFrame(columns=["arm", "seed", "epoch", *ERRORS])
     table = read_csv(path)
     theirs = (table["code"] == "theirs") & (table["draws"] == "own")
-    return table[theirs & (table["whitening"] == "float32")]
+    whole = (table["noise"] > 0) & (table["dropout"] > 0)
+    return table[theirs & whole & (table["whitening"] == "float32")]
 
 
 def _by_arm(path: Path) -> dict[str, float]:
