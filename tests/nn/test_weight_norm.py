@@ -274,6 +274,45 @@ def test_half_precision_is_float32_rounded(dtype: torch.dtype):
     assert grad_g.isfinite().all()
 
 
+@pytest.mark.parametrize("scale", ["g", "norm", "large"])
+@pytest.mark.parametrize("shape", [(1, 2), (3, 1), (8, 4), (64, 256), (2, 4096), (4, 3, 5)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rounds_w_and_both_gradients_once(dtype: torch.dtype, shape, scale: str):
+    """Against float64, element by element, also where the terms of a gradient cancel."""
+    info = torch.finfo(dtype)
+    large = {torch.float16: 1e4, torch.bfloat16: 1e15}[dtype]
+    for dim in DIMS if len(shape) == 3 else (0, -1, None, (0, 1)):
+        v, g, axes = v_and_g(dim, shape)
+        v = (v * (large if scale == "large" else 1)).to(dtype)
+        g = norm(v, dim).view(g.shape) if scale == "norm" else g.to(dtype)
+        upstream = draw(*shape, seed=2).to(dtype)
+        results = []
+        for kind in (dtype, torch.float64):
+            inputs = [each.to(kind, copy=True).requires_grad_() for each in (v, g)]
+            w = weight_norm(*inputs, dim) if kind == dtype else eq2(*inputs, axes)
+            gradients = torch.autograd.grad(w, inputs, upstream.to(kind))
+            results.append([each.detach().double() for each in (w, *gradients)])
+        w = results[1][0]
+        grad_w = upstream.double().norm()  # of a gradient, the sizes of the terms that cancel
+        terms = (w.abs().max(), (w / v.double()).abs().max() * grad_w, grad_w)
+        for ours, exact, size in zip(*results, terms, strict=True):
+            rounding = info.eps / 2 * exact.abs() + info.tiny * info.eps
+            assert ((ours - exact).abs() <= 1.01 * rounding + 1e-6 * size).all(), dim
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_under_transformations(dtype: torch.dtype):
+    v, g = draw(5, 4, 3).to(dtype), draw(5, 4, seed=1).to(dtype)
+    g[0] = norm(v[0])
+    one_by_one = torch.stack([weight_norm(*pair) for pair in zip(v, g, strict=True)])
+    assert torch.equal(torch.func.vmap(weight_norm)(v, g), one_by_one)
+    assert torch.equal(one_by_one[0], v[0])
+    compiled = torch.compile(weight_norm, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(v[1], g[1]), one_by_one[1])
+    _, tangent = jvp(weight_norm, (v[1], g[1]), (torch.zeros_like(v[1]), g[1]))
+    torch.testing.assert_close(tangent, one_by_one[1])
+
+
 def test_w_has_the_dtype_of_v_whatever_that_of_g():
     v, g = draw(3, 4), draw(3, seed=1)
     for dtype_v in (torch.float64, torch.float32, torch.bfloat16):

@@ -39,8 +39,8 @@ def weight_norm(v: Tensor, g: Tensor, dim: Dim = 0) -> Tensor:
             one norm of the whole tensor. Negative axes count from the end.
 
     Returns:
-        w, with the shape, dtype and memory format of v. For float16 and bfloat16 the norm is
-        summed in float32.
+        w, with the shape, dtype and memory format of v. For float16 and bfloat16, w and its
+        gradients are computed in float32 and rounded once.
 
     Raises:
         TypeError: dim is neither an int, a sequence of ints nor None, g is no tensor, or v is not
@@ -122,9 +122,24 @@ def scale_to_norm(v: Tensor, g: Tensor, axes: tuple[int, ...]) -> Tensor:
     if _has_fused(v, axes) and g.dtype == v.dtype and g.device == v.device and is_eager():
         w = _by_kernel(v, g) if v.is_cpu else None
         return _Fused.apply(v, g) if w is None else w
-    length, _ = _norm_or_one(v, axes)
-    w = v * (_as_column(g, v.ndim) / length)
+    wide = v.float() if v.dtype in HALF else v  # once, so that its gradients are summed in float32
+    length, _ = _norm_or_one(wide, axes)
+    column = _as_column(g, v.ndim)
+    w = wide * (column / length)
+    if wide is not v:
+        w = w + (w * _excess(column, length, v.dtype)).detach()
     return w if w.dtype == v.dtype else w.to(v.dtype)
+
+
+@torch.no_grad()
+def _excess(g: Tensor, length: Tensor, dtype: torch.dtype) -> Tensor:
+    """‖v‖/‖v‖′ − 1, with ‖v‖′ rounded to dtype, where g is ‖v‖′ or that times a power of 2; else 0.
+
+    So w is v there, bit for bit (`split`), and nowhere further from g·v/‖v‖ than by one rounding.
+    """
+    rounded = length.to(dtype).float()
+    is_norm = torch.frexp(g / rounded).mantissa.abs() == 0.5
+    return torch.where(is_norm, length / rounded - 1, 0)
 
 
 def _as_column(g: Tensor, ndim: int) -> Tensor:
@@ -148,20 +163,14 @@ def _norm_or_one(v: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """
     if v.dtype not in FLOATING:
         raise TypeError(f"v must be of a real floating-point type (float16 to 64), not {v.dtype}")
-    narrow = v.dtype in HALF
-    wide = v.float() if narrow else v
+    wide = v.float() if v.dtype in HALF else v
     if not axes:  # to torch an empty tuple means every axis
         length = wide.abs()
         zero = length == 0
         return length.masked_fill(zero, 1), zero
     squares = wide.square().sum(axes, True)
     zero = squares == 0
-    length = squares.masked_fill(zero, 1).sqrt()
-    if narrow:
-        # Rounded as a g of this dtype is: only so is g/‖v‖ exactly 1 for g = ‖v‖ (`split`).
-        rounded = length.to(v.dtype).float()
-        length = torch.where(rounded.isinf(), length, rounded)
-    return length, zero
+    return squares.masked_fill(zero, 1).sqrt(), zero
 
 
 def _by_kernel(v: Tensor, g: Tensor) -> Tensor | None:
