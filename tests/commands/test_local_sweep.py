@@ -85,7 +85,7 @@ def collected(cwd: Path) -> dict[str, pd.DataFrame]:
     assert not report.unfinished
     tables = {path.name: pd.read_csv(path) for path in sorted(results.iterdir())}
     assert len(tables) == 3
-    varying = ["time_per_epoch_sec", "train_time_sec", "resumptions", "date"]
+    varying = ["time_per_epoch_sec", "train_time_sec", "resumptions", "date", "command"]
     return {name: table.drop(columns=varying, errors="ignore") for name, table in tables.items()}
 
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import math
+import platform
 import re
 import shutil
 import subprocess
@@ -364,12 +365,20 @@ def test_where_a_run_went_on_is_said(runs: Path, tmp_path: Path) -> None:
             occasion | {"commit": "aaaa", "dirty": False, "threads": 1},
             occasion | {"commit": "bbbb", "dirty": True, "threads": 2},
         ]
+        manifest["command"] = ["/somewhere/wnrepro/train.py", "-m", "seed=0,1"]
+        manifest["resumed"][0]["command"] = ["/elsewhere/wnrepro/train.py", "-m", "seed=0,1"]
+        manifest["resumed"][1]["command"] = ["scripts/evidence.py", "runs.root=my runs"]
+        manifest["resumed"][1]["versions"] = {"python": "3.99.1"}
 
     edit(directory / "manifest.json", resume)
     collect([runs], tmp_path)
     (row,) = rows(tmp_path)
     assert (row["commit"], row["dirty"]) == ("aaaa + bbbb", "True")
     assert (row["threads"], row["device"], row["resumptions"]) == ("1 + 2", "cpu", "2")
+    assert row["python"] == f"{platform.python_version()} + 3.99.1"
+    assert row["command"] == (
+        "python -m wnrepro.train -m seed=0,1 + python scripts/evidence.py 'runs.root=my runs'"
+    )
 
 
 def test_a_crash_between_two_files_is_mended_by_repeating(trained: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import json
 import math
+import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pandas as pd
 
 from wnrepro.arms import ARMS
 from wnrepro.errors import RunError
+from wnrepro.runs.collection import find_runs, read_run
 from wnrepro.runs.identity import identity
+from wnrepro.runs.status import read_status
 from wnrepro.runs.tables import (
     CURVES_COLUMNS,
     CURVES_FILE,
@@ -23,6 +26,7 @@ from wnrepro.runs.tables import (
     RUNS_COLUMNS,
     RUNS_FILE,
     UNFINISHED,
+    CollectedRun,
 )
 
 DONE, DIVERGED = "done", "diverged"
@@ -32,9 +36,22 @@ COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
 AGAIN = "take it from version control again"
 _TEXT = frozenset(
     ("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status")
-) | {"config", "dirty", "layer", "device", "cpu", "gpu", "torch", "commit", "date"}
+) | {
+    "config",
+    "dirty",
+    "layer",
+    "device",
+    "cpu",
+    "gpu",
+    "torch",
+    "python",
+    "commit",
+    "date",
+    "command",
+}
 """Columns that hold text, though a cell may look like a number: a version 2.10, an identity."""
 _WHOLE = ("seed", "epochs", "epochs_done", "width", "batch_size", "held_out", "epoch")
+_COLUMNS = {RUNS_FILE: RUNS_COLUMNS, CURVES_FILE: CURVES_COLUMNS, LAYERS_FILE: LAYERS_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -74,22 +91,36 @@ class Records:
         return self.of(largest.index)
 
 
-def load(results: Path) -> Records:
-    """Read and check the tables in the folder `results`.
+def load(folder: Path, left_out: Callable[[str], object] = warnings.warn) -> Records:
+    """Read and check the tables in `folder`; where it has none, the run directories below it.
+
+    Args:
+        left_out: is told, in one line each, which directories are no whole record of a run. A run
+            that has not finished is there with its epochs so far; one without any is not.
 
     Raises:
-        RunError: there is no table, or one is damaged; the message says what to do.
+        RunError: there are no runs, or a table is damaged; the message says what to do.
     """
-    path = results / RUNS_FILE
-    if not path.exists():
-        raise RunError(f"there is no {path}; train something, then: python scripts/collect.py")
+    path = folder / RUNS_FILE
+    if path.exists():
+        # As text first: not every version of pandas reads a number to its last digit.
+        text = {"dtype": str, "keep_default_na": False, "na_values": ["", "nan"]}
+        tables = [read_csv(folder / file, **text) for file in _COLUMNS]
+    else:
+        found = list(_read_runs(folder, left_out))
+        if not found:
+            raise RunError(
+                f"no run in {folder} has finished an epoch, and there is no {path}; "
+                "train something, then: python scripts/collect.py"
+            )
+        cells = zip(*(([run.row], run.curve, run.layers) for run in found), strict=True)
+        tables = [
+            pd.DataFrame([row for rows in part for row in rows], columns=list(columns), dtype=str)
+            for part, columns in zip(cells, _COLUMNS.values(), strict=True)
+        ]
     runs, curves, layers = (
-        _frame(results / file, columns)
-        for file, columns in (
-            (RUNS_FILE, RUNS_COLUMNS),
-            (CURVES_FILE, CURVES_COLUMNS),
-            (LAYERS_FILE, LAYERS_COLUMNS),
-        )
+        _typed(table, columns, folder / file)
+        for table, (file, columns) in zip(tables, _COLUMNS.items(), strict=True)
     )
     runs = runs.set_index("identity")
     ends = curves.drop_duplicates("identity", keep="last").set_index("identity")
@@ -162,10 +193,34 @@ def _config(key: object, text: object) -> dict[str, Any] | None:
         return None
 
 
-def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """The known columns of a table, numbers as numbers; a column that is not there is missing."""
-    # As text first: not every version of pandas reads a number to its last digit.
-    table = read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan"])
+def _read_runs(folder: Path, left_out: Callable[[str], object]) -> Iterable[CollectedRun]:
+    """Each run below `folder`; of copies of one run that with the most epochs."""
+    found: dict[str, CollectedRun] = {}
+    try:
+        directories = sorted(find_runs(folder))
+    except RunError:
+        return ()
+    for directory in directories:
+        try:
+            status = read_status(directory)
+            if status is None or not status.epoch:
+                continue
+            run = read_run(directory, status)
+        except RunError as error:
+            left_out(f"left out: {error}")
+            continue
+        known = found.setdefault(run.row["identity"], run)
+        if known is run:
+            continue
+        longer, other = sorted((known, run), key=lambda each: -len(each.curve))
+        found[run.row["identity"]] = longer
+        if other.metrics != longer.first(len(other.curve)):
+            left_out(f"left out: {other.source} is the run {longer.source} with other numbers")
+    return found.values()
+
+
+def _typed(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> pd.DataFrame:
+    """The known columns, numbers as numbers; a column that is not there is missing."""
     table = table.reindex(columns=columns)
     if table["identity"].isna().any():
         raise RunError(f"{path} has a row without identity; {AGAIN}")

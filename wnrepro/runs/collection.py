@@ -17,6 +17,7 @@ Refused are
 import json
 import os
 import re
+import shlex
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -291,6 +292,7 @@ def _whole(path: Path, status: Status) -> list[Row]:
 def _provenance(manifest: Mapping[str, Any], timing: Sequence[Row]) -> dict[str, Any]:
     """How long, on what and by which code; of all the occasions on which the run went on."""
     occasions = [manifest, *manifest["resumed"]]
+    commands = (each["command"] for each in occasions)
     times = [float(row["train_time_sec"]) for row in timing if row["train_time_sec"] is not None]
 
     def joined(path: str) -> str | None:
@@ -307,10 +309,19 @@ def _provenance(manifest: Mapping[str, Any], timing: Sequence[Row]) -> dict[str,
         "gpu": joined("hardware.gpu"),
         "threads": joined("threads"),
         "torch": joined("versions.torch"),
+        "python": joined("versions.python"),
         "commit": joined("commit"),
         "dirty": None if None in dirty else any(dirty),
         "resumptions": len(occasions) - 1,
+        "command": " + ".join(dict.fromkeys(_typed(each) for each in commands if each)) or None,
     }
+
+
+def _typed(command: Sequence[str]) -> str:
+    """`sys.argv` as a line for a shell; the module by its name, and not by where it lay."""
+    program, *arguments = command
+    module = Path(program).parts[-2:] == ("wnrepro", "train.py")
+    return shlex.join(["python", *(("-m", "wnrepro.train") if module else (program,)), *arguments])
 
 
 def _value(nested: Any, path: str) -> Any:

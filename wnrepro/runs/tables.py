@@ -55,10 +55,12 @@ METRICS = COLUMNS
 RUNS_COLUMNS = (
     *("identity", "name", *SETTINGS, "status", "epochs_done", *METRICS),
     *("time_per_epoch_sec", "train_time_sec", "device", "cpu", "gpu", "threads", "torch"),
-    *("commit", "dirty", "resumptions", "date", "config"),
+    *("python", "commit", "dirty", "resumptions", "date", "command", "config"),
 )
 """time_per_epoch_sec: median; train_time_sec: total; both without evaluation. date: when the run
-ended. Of a run that was resumed elsewhere, hardware, versions and commits are joined by " + "."""
+ended. command: the one that trained it, of a sweep the whole sweep's. Of a run that was resumed
+elsewhere, hardware, versions, commits and commands are joined by " + ". Blank where not known: runs
+that were collected before 2026-12 have neither `python` nor `command`."""
 CURVES_COLUMNS = ("identity", "epoch", "learning_rate", *METRICS, "train_time_sec")
 LAYERS_COLUMNS = ("identity", "epoch", "layer", "v_norm", "g", "grad_norm")
 

@@ -18,6 +18,7 @@ import logging
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -49,6 +50,7 @@ class Task:
 
     def __init__(self, train: Train) -> None:
         self.train = train
+        self.command = sys.argv  # for the manifest: the task's own is submitit's
 
     def __call__(self, config: Config) -> None:
         from submitit import JobEnvironment
@@ -58,6 +60,7 @@ class Task:
         answer.unlink(missing_ok=True)  # of an earlier attempt
         logging.basicConfig(format="%(message)s")
         logging.getLogger("wnrepro").setLevel(logging.DEBUG)  # a line per epoch
+        sys.argv = self.command
         result = outcome(self.train, config)
         if result.state == "interrupted":
             _give_way(result)
