@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from wnrepro.arms import ARMS
 from wnrepro.models import build
 from wnrepro.nn import (
     Dropout,
@@ -214,10 +215,19 @@ def test_what_is_not_finite_is_an_error() -> None:
         data_dependent_init(WeightNormLinear(5, 4), x)
 
 
-@pytest.mark.parametrize("model", [nn.Linear(5, 4), NormalizedLayer("bn", nn.Linear(5, 4))])
-def test_a_model_without_such_layers_is_an_error(model: nn.Module) -> None:
+def test_a_model_without_such_layers_is_an_error() -> None:
+    model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
     with pytest.raises(ValueError, match="nothing to initialise"):
         data_dependent_init(model, torch.randn(30, 5))
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_loop_over_arms_may_call_it_for_each(arm: str) -> None:
+    model = build("mlp", arm, (1, 4, 5), 10, width=8, depth=2)
+    before = copy.deepcopy(model.state_dict())
+    names = data_dependent_init(model, torch.randn(30, 1, 4, 5))
+    changed = any(not torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert (len(names) == 3) == changed == ARMS[arm].takes_init
 
 
 def test_half_precision_is_normalised_as_well_as_it_can_be() -> None:
@@ -292,10 +302,137 @@ def test_a_lazy_layer_without_an_input_is_refused() -> None:
 def test_a_layer_that_returns_no_tensor_is_named() -> None:
     class Pair(WeightNormLinear):
         def forward(self, input: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-            return super().forward(input), None
+            return input @ self.weight.T, None
 
     with pytest.raises(TypeError, match=r"layer '0' \(Pair\) returns tuple"):
         data_dependent_init(nn.Sequential(Pair(5, 4)), torch.randn(30, 5))
+
+
+class DenseReLU(WeightNormLinear):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).relu_()  # in place
+
+
+class Residual(WeightNormLinear):
+    def forward(self, input: Tensor) -> Tensor:
+        return input + nn.functional.dropout(super().forward(input).tanh(), 0.3, self.training)
+
+
+class Masked(WeightNormLinear):
+    def forward(self, input: Tensor) -> Tensor:
+        w = self.weight.tril()
+        return nn.functional.elu(nn.functional.linear(bias=self.bias, weight=w, input=input))
+
+
+class Pair(WeightNormLinear):
+    def forward(self, input: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        t = super().forward(input)
+        return t.sigmoid() * t, t
+
+
+class WrittenOut(WeightNormLinear):
+    def forward(self, input: Tensor) -> Tensor:
+        return input @ self.weight.T + self.bias
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("layer", [DenseReLU, Residual, Masked, Pair, WrittenOut])
+def test_the_linear_map_of_a_subclass_is_normalised(layer: type, bias: bool) -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = layer(6, 6, bias=bias), WeightNormLinear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.first(x)
+            return self.last(y[0] if isinstance(y, tuple) else y)
+
+    if layer is WrittenOut and not bias:
+        return
+    torch.manual_seed(1)
+    model, x = Network().double(), torch.randn(200, 6, dtype=torch.float64) * 3 + 2
+    state = torch.get_rng_state()
+    assert data_dependent_init(model, x) == ["first", "last"]
+    assert torch.equal(torch.get_rng_state(), state)
+    w = model.first.weight.tril() if layer is Masked else model.first.weight
+    t = x @ w.T + (model.first.bias if bias else 0)
+    torch.testing.assert_close(t.var(0, correction=0), torch.ones_like(t[0]))
+    if bias:
+        assert_normalised(t)
+    torch.set_rng_state(state)  # the residual layer draws
+    assert_normalised(model(x))
+
+
+def test_a_convolution_inside_a_subclass_and_under_autocast() -> None:
+    class Gated(WeightNormConv2d):
+        def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            return super()._conv_forward(input, weight, bias).relu()
+
+    torch.manual_seed(0)
+    x = torch.randn(50, 3, 8, 8) + 1
+    for context in (torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", enabled=False)):
+        layer = Gated(3, 6, 3, padding=1, padding_mode="circular")
+        with context:
+            data_dependent_init(nn.Sequential(layer), x)
+        plain = WeightNormConv2d(3, 6, 3, padding=1, padding_mode="circular")
+        plain.load_state_dict(layer.state_dict())
+        assert_normalised(plain(x), tolerance=0.02)
+
+
+def test_a_forward_put_on_the_layer_itself_counts_as_a_subclass() -> None:
+    layer = WeightNormLinear(5, 4).double()
+    torchs = layer.forward
+    layer.forward = lambda input: torchs(input).relu()
+    x = torch.randn(30, 5, dtype=torch.float64)
+    data_dependent_init(layer, x)
+    assert_normalised(torchs(x))
+
+
+def test_a_subclass_whose_linear_map_cannot_be_told_is_refused() -> None:
+    class Hidden(WeightNormLinear):
+        def forward(self, input: Tensor) -> Tensor:
+            return (input @ self.weight.T + self.bias).relu()
+
+    class Standardised(WeightNormLinear):  # g has no effect
+        def forward(self, input: Tensor) -> Tensor:
+            return nn.functional.linear(input, nn.functional.normalize(self.weight), self.bias)
+
+    for layer in (Hidden(5, 4), Standardised(5, 4)):
+        model = nn.Sequential(WeightNormLinear(5, 5), layer)
+        before = copy.deepcopy(model.state_dict())
+        name = type(layer).__name__
+        with pytest.raises(ValueError, match=rf"{name}.forward of layer '1' does more than"):
+            data_dependent_init(model, torch.randn(30, 5) * 3)
+        assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_units_that_are_constant_at_the_start_can_be_left_alone() -> None:
+    torch.manual_seed(0)
+    first, some, none = nn.Linear(5, 6), nn.Linear(6, 4), nn.Linear(4, 3)
+    nn.init.zeros_(some.weight[1])
+    nn.init.zeros_(none.weight)
+    model = convert(nn.Sequential(first, nn.Tanh(), some, nn.Tanh(), none)).double()
+    before = copy.deepcopy(model.state_dict())
+    x = torch.randn(100, 5, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"unit 1 of layer '2' has variance 0 .*='leave'"):
+        data_dependent_init(model, x)
+    with pytest.warns(UserWarning, match="data-dependent init") as warned:
+        assert data_dependent_init(model, x, constant="leave") == ["0", "2"]
+    assert [str(each.message) for each in warned] == [
+        "data-dependent init left 1 of 4 units of layer '2' as they were, constant: 1",
+        "data-dependent init left 3 of 3 units of layer '4' as they were, constant: 0, 1, 2",
+    ]
+    t = model[:3](x)
+    assert_normalised(t[:, [0, 2, 3]])
+    after = model.state_dict()
+    for key in ("4.v", "4.g", "4.bias", "2.v"):
+        assert torch.equal(after[key], before[key])
+    for key in ("2.g", "2.bias"):
+        assert torch.equal(after[key][1], before[key][1])
+    with pytest.raises(ValueError, match="not finite"):
+        data_dependent_init(model, x / 0, constant="leave")
+    with pytest.raises(ValueError, match="constant must be 'refuse' or 'leave', got 'skip'"):
+        data_dependent_init(model, x, constant="skip")
 
 
 @pytest.mark.parametrize("name", ["g", "bias"])

@@ -1,24 +1,28 @@
 """Data-dependent initialisation (paper, sec. 3, eq. 5 and 6)."""
 
-import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
+from torch.utils.hooks import RemovableHandle
 
 from wnrepro.arms import ARMS
 from wnrepro.nn.convert import refuse_shared
 from wnrepro.nn.layers import WeightNormLayer
+from wnrepro.nn.linear_map import is_plain, linear_map
 from wnrepro.nn.mean_only_batch_norm import MeanOnlyBatchNorm
 from wnrepro.nn.normalized_layer import FrozenScale, NormalizedLayer
+from wnrepro.nn.processes import pooled, process_groups, refuse_unready
+from wnrepro.nn.restore import restored, uncompiled
 
-Rescale = Callable[[Tensor, Tensor], None]
+Constant = Literal["refuse", "leave"]
 
 
-def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
+def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refuse") -> list[str]:
     """Give the pre-activations of `model` variance 1 on `batch`, and mean 0, in one forward pass.
 
     Mean 0 only where the layer has a bias. For each unit, with t its pre-activation over all
@@ -34,36 +38,52 @@ def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
     the plain layers inside a `NormalizedLayer`, whose w and b are scaled likewise. A layer without
     a bias is only scaled: its mean is left to what follows, as the mean-only batch norm. A layer
     that the model calls twice is set by its first call; one that it does not call is left alone.
+    An arm for which no such init is defined (`bn`, `layer_norm`) stays as it is, so that a loop
+    over arms may call it for each of them. In a subclass of a layer, t is what the linear map
+    gives, whatever its `forward` does around it (an activation, a mask on the weight).
 
     The pass is run in the modes that the model is in (the paper's protocol: `model.train()`,
     noise and dropout on), but mean-only batch norm always takes the batch's own mean. No gradient
-    is recorded. Training modes, running averages, torch's random streams and the `generator` of
-    any module are afterwards what they were, so a forward pass in training mode straight
-    afterwards draws the same noise as the init did. What is compiled (`torch.compile`) runs
-    uncompiled in it.
+    is recorded. All else in the model is afterwards what it was: training modes, running averages,
+    what a `forward` has replaced or changed, torch's random streams and the `generator` of any
+    module. So a forward pass in training mode straight afterwards draws the same noise as the init
+    did. What is compiled (`torch.compile`) runs uncompiled in it. The pass takes a copy of the
+    model's tensors.
+
+    On several processes: a model in DistributedDataParallel is initialised by all of them, each
+    with its own examples; μ and σ are those of all examples together, g and b the same everywhere.
+    For FSDP and tensor parallelism, initialise first, from the same values and batch on each
+    process, and wrap afterwards.
 
     model: called as `model(batch)`; `model(*batch)` for a tuple or list, `model(**batch)` for a
         mapping. batch: at least two examples; the paper's protocol has 500.
-    Returns the names of the layers that were initialised, in the order in which they were called.
+    constant: what to do with a unit of variance 0 on this batch, as those of a last layer that
+        starts from zeros: "refuse" raises; "leave" keeps its g and b, and a warning names it.
+    Returns the names of the layers that were initialised, in the order in which they were called;
+    none for a model that has layers only of arms without the init.
     Raises ValueError, and leaves the model as it was, if a unit's variance is 0 or not finite (it
-    names layer and unit), if no layer was initialised, if a lazy module has had no input yet, or if
-    a g, b or w that would be changed is shared with another module. Raises TypeError, likewise, if
-    a layer to be initialised returns anything but a tensor.
+    names layer and unit), if the model has no layer to initialise or called none, if a subclass
+    puts something between its linear map and its g or b, if a tensor is not there yet (a lazy
+    module, the meta device) or sharded, if the model is part of a DistributedDataParallel that was
+    not given, or if a g, b or w that would be changed is shared with another module. Raises
+    TypeError, likewise, if a layer to be initialised returns anything but a tensor.
     """
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if is_lazy(tensor):
-            raise ValueError(f"{name} is not there yet (a lazy module): call the model once first")
-    targets = dict(_targets(model))
-    initialised: dict[str, None] = {}
-    layers = [(name, layer) for name, (layer, _) in targets.items()]
-    refuse_shared(model, layers, ("g", "bias"), "and would be rescaled twice")
-    plain = [each for each in layers if not isinstance(each[1], WeightNormLayer)]
-    refuse_shared(model, plain, ("weight",), "and would be rescaled twice")
-    with _restored(model, targets), _uncompiled(), torch.no_grad():
-        hooks = [
-            layer.register_forward_hook(_normalise(name, layer, rescale, initialised), prepend=True)
-            for name, (layer, rescale) in targets.items()
-        ]
+    if constant not in get_args(Constant):
+        raise ValueError(f"constant must be 'refuse' or 'leave', got {constant!r}")
+    refuse_unready(model)
+    targets = list(_targets(model, leave=constant == "leave"))
+    if not targets and any(isinstance(m, NormalizedLayer) for m in model.modules()):
+        return []
+    for scale in ("g", "weight"):
+        layers = [(each.name, each.layer) for each in targets if each.scale == scale]
+        refuse_shared(model, layers, (scale, "bias"), "and would be rescaled twice")
+    own = [tensor for each in targets for tensor in each.own()]
+    called: list[_Target] = []
+    with restored(model, own), uncompiled(), torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, MeanOnlyBatchNorm):
+                module.training = True
+        hooks = [each.register(model, called) for each in targets]
         try:
             _call(model, batch)
         finally:
@@ -71,22 +91,142 @@ def data_dependent_init(model: nn.Module, batch: Any) -> list[str]:
                 hook.remove()
             # inside autocast, torch keeps half-precision copies of the parameters as they were
             torch.clear_autocast_cache()
-        if not initialised:
+        if not called:
             raise ValueError(
                 "nothing to initialise: the model called no weight-normalised layer and no layer "
                 "of an arm that takes the data-dependent init"
             )
-    return list(initialised)
+    for each in called:
+        if left := each.left.nonzero().flatten().tolist():
+            what = f"{len(left)} of {len(each.left)} units of layer {each.name!r} as they were"
+            units = ", ".join(map(str, left[:10])) + (", …" if len(left) > 10 else "")
+            warnings.warn(f"data-dependent init left {what}, constant: {units}", stacklevel=2)
+    return [each.name for each in called if not each.left.all()]
 
 
-def _targets(model: nn.Module) -> Iterator[tuple[str, tuple[nn.Module, Rescale]]]:
-    """The layers that carry a scale (and a shift) of their own, and how to change it."""
+class _Moments(NamedTuple):
+    """Of each unit's pre-activation: mean, biased standard deviation, whether it is constant.
+
+    shape: of one value per unit, beside the pre-activations. n: values of a unit.
+    """
+
+    mean: Tensor
+    std: Tensor
+    constant: Tensor
+    shape: list[int]
+    n: int
+
+
+@dataclass(eq=False)
+class _Target:
+    """A layer to be initialised.
+
+    scale: the name of the tensor that is divided by σ. rescale: takes μ and σ, and sets that and
+    the bias. group: the processes that train the layer together, or None.
+    """
+
+    name: str
+    layer: nn.Module
+    scale: Literal["g", "weight"]
+    rescale: Callable[[Tensor, Tensor], None]
+    group: Any
+    leave: bool
+    left: Tensor = field(init=False)
+
+    def own(self) -> Iterator[Tensor]:
+        """The tensors that the init sets."""
+        for name in (self.scale, "bias"):
+            if is_parametrized(self.layer, name):
+                originals = cast(Any, self.layer.parametrizations)[name]
+                yield from (*originals.parameters(recurse=False), *originals.buffers(recurse=False))
+            elif isinstance(tensor := getattr(self.layer, name), Tensor):
+                yield tensor
+
+    def register(self, model: nn.Module, called: list["_Target"]) -> RemovableHandle:
+        """A hook that initialises the layer at its first call, and then adds it to `called`."""
+
+        def after(module: nn.Module, args: object, t: Tensor) -> Tensor | None:
+            if self in called:
+                return None
+            t = self.normalise(t)
+            called.append(self)
+            return t
+
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if self in called:
+                return
+            self.normalise(linear_map(model, module, args, kwargs))
+            torch.clear_autocast_cache()
+            self.confirm(linear_map(model, module, args, kwargs))
+            called.append(self)
+
+        if is_plain(self.layer):
+            return self.layer.register_forward_hook(after, prepend=True)
+        return self.layer.register_forward_pre_hook(before, with_kwargs=True)
+
+    def normalise(self, t: Tensor) -> Tensor:
+        """Sets the layer so that what was t becomes (t − μ[t])/σ[t]; returns that."""
+        mean, std, constant, shape, n = self.moments(t)
+        self.left = constant if self.leave else torch.zeros_like(constant)
+        mean, std = mean.masked_fill(self.left, 0), std.masked_fill(self.left, 1)
+        bad = ~torch.isfinite(std) | ~torch.isfinite(mean) | (constant & ~self.left)
+        if bad.any():
+            unit = int(bad.nonzero()[0])
+            what = "0" if constant[unit] else "not finite"
+            raise ValueError(
+                f"data-dependent init: the pre-activation of unit {unit} of layer {self.name!r} "
+                f"has variance {what} on this batch ({n} values; {int(bad.sum())} of {len(bad)} "
+                "units): use another or a larger batch, or another v, or constant='leave' for "
+                "units that are to start constant"
+            )
+        dtype = getattr(self.layer, self.scale).dtype
+        self.rescale(mean.to(dtype), std.to(dtype))
+        precise = _precise(t)
+        if self.layer.bias is not None:
+            precise = precise - mean.view(shape)
+        return (precise / std.view(shape)).to(t.dtype)
+
+    def confirm(self, t: Tensor) -> None:
+        """Raises ValueError if t, of the layer as it is set now, is not normalised."""
+        mean, std, *_ = self.moments(t)
+        mean, std = mean[~self.left], std[~self.left]
+        tolerance = max(0.01, 16 * torch.finfo(t.dtype).eps)
+        shifted = self.layer.bias is not None and bool((mean.abs() > tolerance).any())
+        if shifted or not ((std - 1).abs() <= tolerance).all():
+            kind = f"{type(self.layer).__name__}.forward"
+            raise ValueError(
+                f"data-dependent init: {kind} of layer {self.name!r} does more than a linear map, "
+                f"so that {self.scale} and bias do not set its mean and variance: let it call "
+                "super().forward, or move the rest out of the layer"
+            )
+
+    def moments(self, t: Tensor) -> _Moments:
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"data-dependent init: layer {self.name!r} ({type(self.layer).__name__}) returns "
+                f"{type(t).__name__}, not a tensor"
+            )
+        axis = _output_axis(self.layer, t)
+        n = t.numel() // max(t.shape[axis], 1)
+        precise = _precise(t)
+        var, mean = torch.var_mean(precise, [a for a in range(t.ndim) if a != axis], correction=0)
+        if self.group is not None:
+            n, mean, var = pooled(n, mean, var, self.group)
+        std = var.sqrt()
+        # A constant unit's variance is 0 only up to the rounding of its mean.
+        constant = std <= 8 * torch.finfo(precise.dtype).eps * mean.abs()
+        return _Moments(mean, std, constant, [-1 if a == axis else 1 for a in range(t.ndim)], n)
+
+
+def _targets(model: nn.Module, leave: bool) -> Iterator[_Target]:
+    """The layers that carry a scale (and a shift) of their own."""
+    groups = process_groups(model)
     for name, module in model.named_modules():
         if isinstance(module, WeightNormLayer | FrozenScale):
-            yield name, (module, module.scale_output_)
+            yield _Target(name, module, "g", module.scale_output_, groups.get(module), leave)
         elif isinstance(module, NormalizedLayer) and ARMS[module.arm].init_scales == "w":
-            path = f"{name}.linear" if name else "linear"
-            yield path, (module.linear, module.scale_weight_)
+            path, rescale = f"{name}.linear" if name else "linear", module.scale_weight_
+            yield _Target(path, module.linear, "weight", rescale, groups.get(module), leave)
 
 
 def _output_axis(layer: nn.Module, t: Tensor) -> int:
@@ -96,56 +236,8 @@ def _output_axis(layer: nn.Module, t: Tensor) -> int:
     return t.ndim - cast(Tensor, layer.weight).ndim + 1
 
 
-def _normalise(name: str, layer: nn.Module, rescale: Rescale, initialised: dict[str, None]):
-    def hook(module: nn.Module, args: object, t: Tensor) -> Tensor | None:
-        if name in initialised:
-            return None
-        if not isinstance(t, Tensor):
-            raise TypeError(
-                f"data-dependent init: layer {name!r} ({type(module).__name__}) returns "
-                f"{type(t).__name__}, not a tensor"
-            )
-        axis = _output_axis(layer, t)
-        precise = t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
-        others = [a for a in range(t.ndim) if a != axis]
-        var, mean = torch.var_mean(precise, others, correction=0)
-        std = var.sqrt()
-        _check(name, mean, std, precise, others)
-        rescale(mean.to(_dtype(layer)), std.to(_dtype(layer)))
-        initialised[name] = None
-        shape = [-1 if a == axis else 1 for a in range(t.ndim)]
-        if layer.bias is not None:
-            precise = precise - mean.view(shape)
-        return (precise / std.view(shape)).to(t.dtype)
-
-    return hook
-
-
-def _dtype(layer: nn.Module) -> torch.dtype:
-    return next(layer.parameters()).dtype
-
-
-def _check(name: str, mean: Tensor, std: Tensor, t: Tensor, others: list[int]) -> None:
-    # A constant unit's variance is 0 only up to the rounding of its mean.
-    constant = std <= 8 * torch.finfo(t.dtype).eps * mean.abs()
-    bad = constant | ~torch.isfinite(std) | ~torch.isfinite(mean)
-    if not bad.any():
-        return
-    unit = int(bad.nonzero()[0])
-    what = "0" if constant[unit] else "not finite"
-    values = t.numel() // std.numel()
-    raise ValueError(
-        f"data-dependent init: the pre-activation of unit {unit} of layer {name!r} has variance "
-        f"{what} on this batch ({values} values; {int(bad.sum())} of {bad.numel()} units): use "
-        "another or a larger batch, or another v"
-    )
-
-
-def _uncompiled() -> AbstractContextManager[object]:
-    """In it torch.compile does nothing: what is compiled already passes the layers' hooks by."""
-    # set_stance takes seconds to import the compiler, without which nothing is compiled
-    imported = "torch._dynamo" in sys.modules
-    return torch.compiler.set_stance("force_eager") if imported else nullcontext()
+def _precise(t: Tensor) -> Tensor:
+    return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
 
 
 def _call(model: nn.Module, batch: Any) -> None:
@@ -155,36 +247,3 @@ def _call(model: nn.Module, batch: Any) -> None:
         model(*batch)
     else:
         model(batch)
-
-
-@contextmanager
-def _restored(model: nn.Module, targets: Mapping[str, tuple[nn.Module, Rescale]]):
-    """Put back what the pass must not change; after an error, the targets' tensors too."""
-    layers = [layer for layer, _ in targets.values()]
-    own = {id(t) for layer in layers for t in (*layer.parameters(), *layer.buffers())}
-    tensors = [*model.parameters(), *model.buffers()]
-    before = [(t, t.detach().clone()) for t in tensors if id(t) in own]
-    statistics = [(t, t.detach().clone()) for t in model.buffers() if id(t) not in own]
-    mean_only = [m for m in model.modules() if isinstance(m, MeanOnlyBatchNorm) and not m.training]
-    held = (getattr(m, "generator", None) for m in model.modules())
-    generators = {id(g): g for g in held if isinstance(g, torch.Generator)}
-    states = [(g, g.get_state()) for g in generators.values()]
-    devices = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
-    try:
-        for module in mean_only:
-            module.training = True
-        with torch.random.fork_rng(devices):
-            yield
-    except BaseException:
-        with torch.no_grad():
-            for tensor, value in before:
-                tensor.copy_(value)
-        raise
-    finally:
-        with torch.no_grad():
-            for tensor, value in statistics:
-                tensor.copy_(value)
-        for generator, state in states:
-            generator.set_state(state)
-        for module in mean_only:
-            module.training = False

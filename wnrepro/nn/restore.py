@@ -1,0 +1,69 @@
+"""A forward pass that leaves a model as it was."""
+
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def restored(model: nn.Module, own: Collection[Tensor]) -> Iterator[None]:
+    """Puts back, by name, object and value, what a forward pass changes in the model.
+
+    That is its parameters, buffers and submodules, every other attribute of its modules (a counter,
+    a flag, a tensor that is no buffer), and its random streams. What lies inside an attribute's
+    list or dict is not looked at.
+
+    own: tensors of the model that keep their new values, unless there is an error.
+    """
+    names = [
+        (held, dict(held))
+        for module in model.modules()
+        for held in (vars(module), *map(vars(module).get, ("_parameters", "_buffers", "_modules")))
+        if isinstance(held, dict)
+    ]
+    attributes = (value for _, before in names for value in before.values())
+    tensors = {
+        id(t): t
+        for t in (*model.parameters(), *model.buffers(), *attributes)
+        if isinstance(t, Tensor) and t.layout == torch.strided
+    }
+    values = [(t, t.detach().clone()) for t in tensors.values()]
+    kept: set[int] = set()
+    try:
+        with same_draws(model):
+            yield
+        kept = {id(t) for t in own}
+    finally:
+        for held, before in names:
+            held.clear()
+            held.update(before)
+        with torch.no_grad():
+            for tensor, value in values:
+                # What is equal is not written: a graph may need that very version of it.
+                if id(tensor) not in kept and not torch.equal(tensor, value):
+                    tensor.copy_(value)
+
+
+@contextmanager
+def same_draws(model: nn.Module) -> Iterator[None]:
+    """Torch's random streams, and the `generator` of any module, are afterwards what they were."""
+    held = (getattr(m, "generator", None) for m in model.modules())
+    generators = {id(g): g for g in held if isinstance(g, torch.Generator)}
+    states = [(g, g.get_state()) for g in generators.values()]
+    devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
+    try:
+        with torch.random.fork_rng(sorted({d.index or 0 for d in devices})):
+            yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """In it torch.compile does nothing: what is compiled already passes the layers' hooks by."""
+    # set_stance takes seconds to import the compiler, without which nothing is compiled
+    imported = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if imported else nullcontext()
