@@ -12,6 +12,8 @@ from wnrepro.runs.identity import ADDED
 from wnrepro.runs.tables import SETTINGS
 from wnrepro.tasks import task_of
 
+FINAL = "final_"
+"""Begins the names of the metrics after the last epoch, which are not those of each epoch."""
 _OF_AN_EPOCH = {"learning_rate": "epoch_learning_rate", "train_time_sec": "epoch_time_sec"}
 """Columns of curves.csv.gz that runs.csv has too, for something else."""
 _OF_A_RUN = (
@@ -63,7 +65,7 @@ def results(*folders: str | Path, left_out: Callable[[str], object] = warnings.w
     known = [*SETTINGS.values(), "task.name"]
     further = keys[[key for key in differing(keys) if key not in known]]
     shared = pd.concat([runs[["identity", "name", "status", *SETTINGS]], further], axis=1)
-    last = runs[metrics].where(runs["status"] == DONE).add_prefix("final_")
+    last = runs[metrics].where(runs["status"] == DONE).add_prefix(FINAL)
     final = pd.concat([shared, last, runs[list(_OF_A_RUN)]], axis=1)
     own = ["identity", "epoch", *_OF_AN_EPOCH, *metrics]
     curves = shared.merge(found.curves[own].rename(columns=_OF_AN_EPOCH), on="identity")
@@ -81,8 +83,10 @@ def keys_of(configs: pd.Series) -> pd.DataFrame:
 
 
 def differing(keys: pd.DataFrame) -> list[str]:
-    """The columns in which the rows differ, but for the seed."""
-    return [key for key in keys if key != "seed" and keys[key].nunique(dropna=False) > 1]
+    """The columns in which the rows differ, but for the seed; those that are settings first."""
+    found = [key for key in keys if key != "seed" and keys[key].nunique(dropna=False) > 1]
+    first = [key for key in SETTINGS.values() if key in found]
+    return list(dict.fromkeys([*first, *found]))
 
 
 def _together(found: Sequence[Records]) -> Records:

@@ -106,7 +106,7 @@ def show_status(roots: Sequence[Path]) -> None:
                 run.note,
             )
         )
-    _print_table(rows)
+    print_table(rows)
     print(f"{len(runs)} runs: {_counted(run.state for run in runs)}")
 
 
@@ -133,7 +133,7 @@ def show_plan(overrides: Sequence[str]) -> None:
     for group, counts in groups.items():
         cells = (str(counts[state] or "") for state in found)
         rows.append((group, str(counts.total()), *cells))
-    _print_table(rows)
+    print_table(rows)
     left = [
         (config, run)
         for config, run in zip(configs, runs, strict=True)
@@ -234,7 +234,8 @@ def _counted(states: Iterator[str]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns side by side; on a terminal no wider than it is."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:

@@ -1,4 +1,7 @@
-"""python -m wnrepro.runs status | plan: see `wnrepro.commands.overview`."""
+"""python -m wnrepro.runs status | plan | compare.
+
+See `wnrepro.commands.overview` and `wnrepro.commands.own_runs`.
+"""
 
 import argparse
 import sys
@@ -15,14 +18,29 @@ def main() -> int:
     status.add_argument("folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER")
     plan = commands.add_parser("plan", help="what a sweep would run, and what that takes")
     plan.add_argument("overrides", nargs="+", metavar="OVERRIDE", help="as +sweep=digits_arms")
+    compare = commands.add_parser("compare", help="two settings, with intervals over seeds")
+    compare.add_argument("sides", nargs=2, metavar="SIDE", help="a folder, or as norm=wn")
+    compare.add_argument(
+        *("--in", "-i"),
+        dest="folders",
+        nargs="+",
+        type=Path,
+        default=[Path("runs")],
+        metavar="FOLDER",
+        help="of the runs that the conditions choose from",
+    )
     # With the -m of the sweep's own command too: the one is made of the other.
     options = parser.parse_args([e for e in sys.argv[1:] if e not in ("-m", "--multirun")])
 
     def run() -> int:
         if options.command == "status":
             overview.show_status(options.folders)
-        else:
+        elif options.command == "plan":
             overview.show_plan(options.overrides)
+        else:
+            from wnrepro.commands import own_runs  # pandas takes a second to import
+
+            own_runs.show_comparison(options.sides, options.folders)
         return 0
 
     return guarded(run)
