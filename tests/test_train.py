@@ -309,6 +309,11 @@ def test_a_network_that_no_memory_holds(tmp_path: Path) -> None:
 def test_a_finished_run_whose_record_lost_its_rows(tmp_path: Path) -> None:
     run(tmp_path, *SMALL, "epochs=1")
     (only_run(tmp_path) / "timing.csv").write_text("epoch\n")
+    result = run(tmp_path, *SMALL, "epochs=1", expect=1)
+    assert_one_error(result, "altered or lost", "timing.csv", "delete it", lines=1)
+    said = status(only_run(tmp_path))
+    del said["files"], said["checksum"]  # as an older version wrote it
+    (only_run(tmp_path) / "status.json").write_text(json.dumps(said))
     *_, last = run(tmp_path, *SMALL, "epochs=1", expect=1).stderr.splitlines()
     assert last.startswith("error: ")
     assert "lacks rows of its record: delete it" in last

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from wnrepro.commands.overview import STATES, progress_of
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import run_directory
@@ -92,6 +93,18 @@ def test_a_run_under_way_is_running_and_not_killed(
         assert line_of(said, "seed7")[0] == "running"
         assert f"process {os.getpid()}" in said
     assert line_of(ask(tmp_path, "status"), "seed7")[0] == "interrupted"
+
+
+def test_a_run_whose_lock_is_closed_to_us_is_not_called_killed(
+    tmp_path: Path, compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / run_directory(as_dict(compose("seed=7")))
+    with RunDirectory(path).claim():
+        monkeypatch.setattr(RunDirectory, "held", lambda self: None)
+        run = progress_of(path, {"/".join(path.parts[-2:]): "7_0"})
+    assert run.state == "unknown"
+    assert run.note.endswith("running, or not to be told from here")
+    assert run.state in STATES
 
 
 def test_the_plan_of_a_sweep_counts_what_is_left(folder: Path) -> None:

@@ -198,6 +198,96 @@ def test_a_status_with_values_of_other_types_is_none(
         directory.read_status()
 
 
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """The directory of a run that is done."""
+    with RunDirectory(tmp_path / "run").claim() as directory:
+        write_manifest(directory, CONFIG)
+        directory.write_config("seed: 0\n")
+        directory.write_rows([{"epoch": 1, "loss": 0.5}], [{"epoch": 1, "train_time_sec": 2.0}])
+        directory.write_status("done", 1, 1)
+    return directory.path
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "timing.csv", "manifest.json", "config.yaml", "status.json"]
+)
+def test_a_finished_run_is_refused_once_a_byte_of_its_record_is_another(
+    name: str, finished: Path
+) -> None:
+    path = finished / name
+    whole, said = path.read_bytes(), read_status(finished)
+    for place, byte in enumerate(whole):
+        path.write_bytes(whole[:place] + bytes([byte ^ 1]) + whole[place + 1 :])
+        try:
+            read = read_status(finished)
+        except RunError as error:
+            message = str(error)
+        else:
+            # Another space between the keys is no other status.
+            assert (name, read) == (STATUS_FILE, said), whole[place - 5 : place + 5]
+            assert byte in b" \n"
+            continue
+        assert str(path) in message
+        assert "\n" not in message
+    path.write_bytes(whole)
+    assert read_status(finished) == said
+    path.unlink()
+    if name == STATUS_FILE:
+        assert read_status(finished) is None
+    else:
+        with pytest.raises(RunError, match=f"altered or lost .*{name}"):
+            read_status(finished)
+
+
+def test_a_finished_run_of_before_there_were_checksums_is_one(finished: Path) -> None:
+    said = json.loads((finished / STATUS_FILE).read_text())
+    del said["files"], said["checksum"]
+    (finished / STATUS_FILE).write_text(json.dumps(said))
+    (finished / "config.yaml").unlink()
+    status = read_status(finished)
+    assert status is not None
+    assert status.finished
+
+
+def test_a_finished_run_where_nothing_can_be_written_is_finished(finished: Path) -> None:
+    """A folder in the lock's place, since root may write everywhere."""
+    (finished / LOCK_FILE).unlink()
+    (finished / LOCK_FILE).mkdir()
+    with RunDirectory(finished).claim() as directory:
+        assert directory.found is not None
+        assert directory.found.finished
+    (finished / "metrics.csv").write_text("epoch,loss\n1,0.6\n")
+    with pytest.raises(RunError, match="altered"), RunDirectory(finished).claim():
+        pytest.fail("claimed")
+
+
+def test_whether_a_run_is_held_is_seen_by_whoever_may_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = RunDirectory(tmp_path)
+    lock, opened = tmp_path / LOCK_FILE, os.open
+
+    def read_only(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        """As the system of a user who may not write: root may."""
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *rest, **named)
+
+    def closed(path: Any, *rest: Any, **named: Any) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    assert directory.held() is False
+    with directory.claim(), monkeypatch.context() as other:
+        other.setattr(os, "open", read_only)
+        assert directory.held() is True
+        other.setattr(os, "open", closed)
+        assert directory.held() is None
+    lock.touch()
+    monkeypatch.setattr(os, "open", read_only)
+    assert directory.held() is False
+
+
 def test_manifest_says_what_ran(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     directory.write_manifest(CONFIG, ["train.py", "x=1"], device="cuda:0", threads=2, gpu="H100")

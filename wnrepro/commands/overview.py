@@ -29,9 +29,12 @@ from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
 from wnrepro.runs.status import Status, read_status
 from wnrepro.tasks import task_of
 
-STATES = ("running", "queued", "killed", "failed", "interrupted", "new", "diverged", "done")
+STATES = (
+    *("running", "unknown", "queued", "killed", "failed", "interrupted", "new", "diverged", "done"),
+)
 """As shown, what needs a look first. `killed`: its status says `running`, and no process has it.
-`queued`: waits for SLURM. `new`: was never begun. The others as in `wnrepro.runs.status`."""
+`unknown`: it says so, and its lock is closed to us. `queued`: waits for SLURM. `new`: was never
+begun. The others as in `wnrepro.runs.status`."""
 
 FINISHED = ("done", "diverged")
 
@@ -60,7 +63,7 @@ def progress_of(directory: Path, queued: Mapping[str, str]) -> Progress:
             directory, "queued" if task else "new", note=f"SLURM {task}" if task else ""
         )
     state, note = _state(directory, status)
-    if task and state not in ("running", *FINISHED):
+    if task and state not in ("running", "unknown", *FINISHED):
         state, note = "queued", f"SLURM {task}"
     return Progress(directory, state, status.epoch, status.epochs, status.updated, note)
 
@@ -69,7 +72,10 @@ def _state(directory: Path, status: Status) -> tuple[str, str]:
     match status.state:
         case "running":
             owner = f"process {status.pid} on {status.host}"
-            if RunDirectory(directory).held():
+            held = RunDirectory(directory).held()
+            if held is None:
+                return "unknown", f"{owner}: running, or not to be told from here"
+            if held:
                 return "running", owner
             return "killed", f"{owner} is gone; the same command goes on from its checkpoint"
         case "failed":

@@ -1,5 +1,7 @@
 """The directory of one run, owned by one live process at a time."""
 
+import fcntl
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,6 @@ from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Value
 from wnrepro.runs.status import State, Status
 
 LOCK_FILE = "lock"
-CONFIG_FILE = "config.yaml"
 
 
 class RunDirectory:
@@ -45,13 +46,23 @@ class RunDirectory:
 
         Creates it if need be, clears away the torn files of killed processes and, unless the run
         is finished, says at once in its status that this process has it. A status that still says
-        `running` when the block ends becomes `failed` with the error, or `interrupted`.
+        `running` when the block ends becomes `failed` with the error, or `interrupted`. A finished
+        run may lie where nothing can be written: there is nothing to write.
 
         Raises:
             RunHeld: another live process holds it.
-            RunError: the directory cannot be written.
+            RunError: the directory cannot be written, or its status cannot be believed.
         """
-        lock = self._lock()
+        try:
+            lock = self._lock()
+        except RunHeld:
+            raise
+        except RunError:
+            self.found = status.read_status(self.path)
+            if self.found is None or not self.found.finished:
+                raise
+            yield self
+            return
         try:
             remove_torn(self.path)
             self.found = status.read_status(self.path)
@@ -68,17 +79,28 @@ class RunDirectory:
         finally:
             lock.release()
 
-    def held(self) -> bool:
-        """Whether a live process holds it; a status `running` alone may be a killed one's."""
-        if not (self.path / LOCK_FILE).exists():
-            return False
+    def held(self) -> bool | None:
+        """Whether a live process holds it; a status `running` alone may be a killed one's.
+
+        None where that cannot be told: the lock of somebody else's run may be closed to us.
+        """
         try:
-            with FileLock(self.path / LOCK_FILE, timeout=0):
-                return False
-        except Timeout:
+            # Not by FileLock, which opens it to write: this works for whoever may read.
+            descriptor = os.open(self.path / LOCK_FILE, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
         except OSError:
-            return False  # a copy that cannot be written to: nobody trains there
+            return None
+        else:
+            return False
+        finally:
+            os.close(descriptor)
 
     def write_manifest(
         self,
@@ -95,12 +117,12 @@ class RunDirectory:
         )
 
     def write_config(self, text: str) -> None:
-        """Write the resolved config as `config.yaml`, for people; the manifest is the record.
+        """Write the resolved config as `config.yaml`.
 
         Raises:
             RunError: the file cannot be written.
         """
-        replace_file(self.path / CONFIG_FILE, text)
+        replace_file(self.path / manifest.CONFIG_FILE, text)
 
     def write_rows(
         self, metrics: Sequence[Mapping[str, Value]], timing: Sequence[Mapping[str, Value]]

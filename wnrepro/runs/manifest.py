@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 from wnrepro.errors import RunError
 from wnrepro.replacement import replace_file
 from wnrepro.runs.identity import differences, identity
-from wnrepro.runs.status import utc_now
 
 MANIFEST_FILE = "manifest.json"
+CONFIG_FILE = "config.yaml"
+"""The resolved config, for people; the manifest is the record."""
 FORMAT = 1
 """Version of the manifest's layout; a reader refuses a higher one."""
 
@@ -122,6 +124,11 @@ def refuse_other(path: Path, recorded: Mapping[str, Any], config: Mapping[str, A
             + (f"; and {more} more" if more > 0 else "")
             + "; use another runs.root or delete that directory"
         )
+
+
+def utc_now() -> str:
+    """The time in UTC to the second, as `2026-01-31T12:00:00+00:00`."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _git_state() -> dict[str, Any]:

@@ -1,17 +1,24 @@
-"""How far a run is: `status.json`, always the last file that is written."""
+"""How far a run is: `status.json`, always the last file of its record that is written."""
 
+import hashlib
 import json
 import os
 import socket
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from wnrepro.errors import RunError
 from wnrepro.replacement import replace_file
+from wnrepro.runs.manifest import CONFIG_FILE, MANIFEST_FILE, utc_now
+from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE
 
 STATUS_FILE = "status.json"
+FILES, CHECKSUM = "files", "checksum"
+"""Keys of `status.json` once the run has finished: SHA-256 of each file of its record, and of all
+else that the status says. Runs of versions before 2026-12 have none."""
 
 State = Literal["running", "done", "interrupted", "failed", "diverged"]
 
@@ -68,25 +75,25 @@ def status_now(
     )
 
 
-def utc_now() -> str:
-    """The time in UTC to the second, as `2026-01-31T12:00:00+00:00`."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def write_status(directory: Path, status: Status) -> None:
-    """Write `status.json` in `directory`.
+    """Write `status.json` in `directory`; of a finished run with the checksums of its record.
 
     Raises:
         RunError: the file cannot be written.
     """
-    replace_file(directory / STATUS_FILE, json.dumps(asdict(status), indent=2) + "\n")
+    content = asdict(status)
+    if status.finished:
+        content[FILES] = _files(directory)
+        content[CHECKSUM] = _checksum(content)
+    replace_file(directory / STATUS_FILE, json.dumps(content, indent=2) + "\n")
 
 
 def read_status(directory: Path) -> Status | None:
     """The status of the run in `directory`; None where there is none yet.
 
     Raises:
-        RunError: the file cannot be read or is not a status.
+        RunError: the file cannot be read or is not a status; or the run has finished and a file
+            of its record is not as it was then.
     """
     path = Path(directory) / STATUS_FILE
     try:
@@ -99,10 +106,42 @@ def read_status(directory: Path) -> Status | None:
                 raise TypeError(f"its {field.name} is {value!r}")
         if status.state not in get_args(State):
             raise ValueError(f"unknown state {status.state!r}")
+        signed = status.finished and not content.keys().isdisjoint((FILES, CHECKSUM))
+        if signed and content.get(CHECKSUM) != _checksum(content):
+            raise ValueError("altered since the run finished")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} is not the status of a run ({error}); delete it to go on without"
         ) from error
+    if signed:
+        _refuse_altered(path.parent, content[FILES])
     return status
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    said = {key: value for key, value in content.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _files(directory: Path) -> dict[str, str]:
+    found = {}
+    for name in (MANIFEST_FILE, CONFIG_FILE, METRICS_FILE, TIMING_FILE):
+        with suppress(FileNotFoundError):
+            found[name] = hashlib.sha256((directory / name).read_bytes()).hexdigest()
+    return found
+
+
+def _refuse_altered(directory: Path, expected: Mapping[str, str]) -> None:
+    try:
+        found = _files(directory)
+    except OSError as error:
+        raise RunError(f"cannot read the record in {directory}: {error}") from error
+    altered = [name for name in {**found, **expected} if found.get(name) != expected.get(name)]
+    if altered:
+        raise RunError(
+            f"altered or lost since the run finished: "
+            f"{', '.join(str(directory / name) for name in altered)}; "
+            "copy the whole directory again, or delete it to train again"
+        )
