@@ -1,5 +1,8 @@
 """How the figures look and how they are saved: the same data give the same bytes."""
 
+from wnrepro import headless as headless  # before matplotlib
+
+# isort: split
 import io
 import re
 from collections.abc import Callable, Sequence

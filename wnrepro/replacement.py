@@ -58,7 +58,8 @@ def temporary_beside(path: Path) -> Path:
 
 def write_durably(path: Path, content: bytes | memoryview | str) -> None:
     """Create `path`, which must not exist, and return once its bytes are on the disk."""
-    data = content.encode() if isinstance(content, str) else content
+    # A name of a file may hold what this locale cannot read: the same bytes again.
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     # Not tempfile: its files can be read by their owner only, and runs are shared in a group.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     with open(descriptor, "wb", buffering=0) as file:

@@ -13,6 +13,7 @@ import pytest
 
 from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.errors import RunError
+from wnrepro.replacement import replace_file
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDED = "import sys; from wnrepro.commands.command_line import guarded; sys.exit(guarded({}))"
@@ -121,3 +122,48 @@ def test_what_the_user_can_mend_is_one_line(capsys: pytest.CaptureFixture[str]) 
     assert guarded(fail) == 1
     assert capsys.readouterr() == ("", "error: the disk is full\n")
     assert guarded(lambda: 0) == 0
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_with_closed_streams_nothing_fails_and_no_file_gets_their_numbers(
+    closed: str, tmp_path: Path
+) -> None:
+    """Here and in the processes that it starts."""
+    (tmp_path / "task.py").write_text(
+        f"""
+import logging, subprocess, sys
+from tqdm import tqdm
+from wnrepro.commands.command_line import guarded
+
+def task():
+    logging.basicConfig(stream=sys.stderr)
+    logging.warning("said")
+    list(tqdm([1]))
+    child = "import sys; sys.exit(sys.stderr is None)"
+    with open({str(tmp_path / "file")!r}, "w") as file:
+        assert file.fileno() > 2
+        subprocess.run([sys.executable, "-c", child], check=True)
+    return 7
+
+sys.exit(guarded(task))
+"""
+    )
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(tmp_path / 'task.py'))} {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=ROOT, check=False).returncode == 7
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_folder_that_was_deleted_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert guarded(lambda: 0) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: the current folder is no longer there: cd to one that is"
+
+
+def test_names_that_the_locale_cannot_read_are_written_as_they_are(tmp_path: Path) -> None:
+    replace_file(tmp_path / "config.yaml", "root: l\udcc3\udca4ufe\n")
+    assert (tmp_path / "config.yaml").read_bytes() == "root: läufe\n".encode()

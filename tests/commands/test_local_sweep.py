@@ -187,6 +187,15 @@ def test_failing_runs_do_not_stop_the_others(
         assert "cannot write the run directory" in line
         path.unlink()
     assert "Traceback" not in result.stderr
+    (altered, *_) = sorted(tmp_path.glob("runs/digits_wn/*/metrics.csv"))
+    altered.write_text(altered.read_text().replace("1", "2", 1))
+    result = sweep(tmp_path)
+    assert result.returncode == 1
+    assert "5 of 6 runs have finished" in result.stdout
+    assert f"altered or lost since the run finished: {altered.relative_to(tmp_path)}" in (
+        result.stdout
+    )
+    shutil.rmtree(altered.parent)
     assert sweep(tmp_path).returncode == 0
     assert metrics(tmp_path) == undisturbed
 

@@ -1,15 +1,14 @@
 """Figures and tables as files, from the committed records: the same records give the same bytes."""
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
+from wnrepro import processes
 from wnrepro.analysis import paper, records
 from wnrepro.analysis.claims.rendering import cell
 from wnrepro.analysis.exhibit import Cells, Exhibit, Figure, Table
@@ -39,8 +38,6 @@ _TEX = {
     "β": r"$\beta$",
     "ε": r"$\varepsilon$",
 }
-_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-"""Not forked from this process: numpy has threads, which do not survive that."""
 _IMPORTED = [__name__, *(f"matplotlib.backends.backend_{name}" for name in ("agg", "svg", "pdf"))]
 
 
@@ -63,9 +60,7 @@ def named(names: Sequence[str]) -> list[Exhibit]:
 
 def prepare() -> None:
     """Begin, in the background, to import what the processes that draw need: once for all."""
-    if _START_METHOD == "forkserver":
-        multiprocessing.set_forkserver_preload(_IMPORTED)
-        forkserver.ensure_running()
+    processes.prepare(_IMPORTED)
 
 
 def draw_all(names: Sequence[str], results: Path, jobs: int) -> Iterator[str]:
@@ -75,8 +70,7 @@ def draw_all(names: Sequence[str], results: Path, jobs: int) -> Iterator[str]:
             _draw(results, name)
             yield name
         return
-    context = multiprocessing.get_context(_START_METHOD)
-    with ProcessPoolExecutor(jobs, context) as pool:
+    with ProcessPoolExecutor(jobs, processes.context()) as pool:
         running = {pool.submit(_draw, results, name): name for name in names}
         for done in as_completed(running):
             done.result()

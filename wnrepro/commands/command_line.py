@@ -76,11 +76,13 @@ def guarded(action: Callable[[], int], stopped: str = "stopped") -> int:
     Where nobody reads the output any more, as after `… | head`, it ends in silence with 1. Ctrl-C
     ends it with 130 and the line `stopped`.
     """
+    _open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a `…` in ASCII is no reason to fail
     try:
+        _refuse_deleted_folder()
         code = action()
-        _flush()  # what is written at the exit can no longer be caught
+        sys.stdout.flush()  # what is written at the exit can no longer be caught
         return code
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
@@ -103,9 +105,24 @@ def guarded(action: Callable[[], int], stopped: str = "stopped") -> int:
         return 1
 
 
-def _flush() -> None:
-    if sys.stdout is not None:  # None: it was closed before we began, as by `>&-`
-        sys.stdout.flush()
+def _refuse_deleted_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError:
+        raise ConfigError("the current folder is no longer there: cd to one that is") from None
+
+
+def _open_streams() -> None:
+    """Where one of the three was closed before we began, as by `2>&-`: what it says goes nowhere.
+
+    In their order each gets its own number back, which would else be that of the next file that is
+    opened: whatever says something through the number would write into that.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115  (until the end of the process)
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _cannot_be_written() -> bool:

@@ -7,6 +7,9 @@ One module per experiment, `<name>.py` measures and judges, `<name>.md` says wha
 and what was expected. What a module must have is in `wnrepro.mechanisms.experiment`.
 """
 
+from wnrepro import headless as headless  # before any module here imports matplotlib
+
+# isort: split
 from importlib import import_module
 
 from wnrepro.mechanisms.experiment import Experiment

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from wnrepro import processes
 from wnrepro.errors import RunError
 from wnrepro.mechanisms import load
 from wnrepro.mechanisms.experiment import Experiment, Part
@@ -75,8 +76,7 @@ def run(
     A piece that fails stops no other. Closing the iterator, or Ctrl-C, leaves the rest undone.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they import torch
-    # Not forked: torch's threads do not survive that.
-    context = multiprocessing.get_context("spawn")
+    context = processes.context("spawn")
     with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
         with interrupts_ignored():
             waiting = {pool.submit(_measure, piece, provenance): piece for piece in todo}

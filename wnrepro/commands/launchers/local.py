@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import forkserver
 from typing import Any
 
+from wnrepro import processes
 from wnrepro.allocator import keep_freed_memory
 from wnrepro.commands.launchers.job import Outcome, Progress, Train, outcome
 from wnrepro.config import Config, as_dict, cpu_threads
@@ -30,8 +30,6 @@ from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption, interrupts_ignored
 from wnrepro.runs.status import read_status
-
-_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 _IMPORTED = [f"wnrepro.{name}" for name in ("assembly", "data", "models", "tracking", "training")]
 _IMPORTED += ["wnrepro.tasks.supervised", "wnrepro.runs.checkpoint", "wnrepro.analysis.curves"]
@@ -52,12 +50,10 @@ def prepare() -> None:
     They are forked from a process that has done so. `launch` does it too; before it, the second or
     two that it takes pass beside other work.
     """
-    if _START_METHOD == "forkserver":
-        # A Ctrl-C in the terminal reaches it too; it ends with this process.
-        with interrupts_ignored():
-            keep_freed_memory()
-            multiprocessing.set_forkserver_preload(_IMPORTED)
-            forkserver.ensure_running()
+    # A Ctrl-C in the terminal reaches what is started here too; it ends with this process.
+    with interrupts_ignored():
+        keep_freed_memory()
+        processes.prepare(_IMPORTED)
 
 
 def launch(
@@ -108,7 +104,7 @@ def _run_pool(
 
     Returns the runs that were under way when a process died, which ends the pool; else [].
     """
-    context = multiprocessing.get_context(_START_METHOD)
+    context = processes.context()
     slots = context.Queue()
     for place in range(places):
         slots.put(gpus[place % len(gpus)] if gpus else None)
