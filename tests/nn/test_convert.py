@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
-from torch.nn.utils import parametrizations, parametrize, spectral_norm
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm
 
 from wnrepro.nn.convert import convert, fold, torch_state_dict
 from wnrepro.nn.layers import WeightNormConv2d, WeightNormLayer, WeightNormLinear
@@ -206,15 +206,13 @@ def test_tied_weights_are_refused_before_anything_is_changed():
     assert kinds(model) == [nn.Sequential, WeightNormLinear, WeightNormLinear]
 
 
-@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.* is deprecated:FutureWarning")
 @pytest.mark.parametrize(
     "wrap",
     [
-        parametrizations.weight_norm,
         parametrizations.orthogonal,
-        nn.utils.weight_norm,
         spectral_norm,
+        lambda layer: prune.random_unstructured(layer, "weight", 0.5),
     ],
 )
 def test_a_weight_that_is_computed_already_is_refused(wrap):
@@ -313,3 +311,68 @@ def test_no_spelling_says_a_parametrized_layer(name, spelling):
     parametrize.register_parametrization(model[0], name, nn.Identity())
     with pytest.raises(ValueError, match=r"'0' .*: its v or g has a torch parametrization"):
         torch_state_dict(model, spelling)
+
+
+class Masked(Tensor):
+    """A subclass of torch's tensor."""
+
+
+def hooked(weight: Tensor) -> nn.Parameter:
+    parameter = nn.Parameter(weight)
+    parameter.register_hook(lambda grad: 0 * grad)
+    return parameter
+
+
+def accumulated(weight: Tensor) -> nn.Parameter:
+    parameter = nn.Parameter(weight)
+    parameter.register_post_accumulate_grad_hook(lambda _: None)
+    return parameter
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize(
+    ("make", "error", "what"),
+    [
+        (lambda w: nn.Parameter(w.to_sparse()), TypeError, "sparse_coo"),
+        (lambda w: nn.Parameter(w.to_sparse_csr()), TypeError, "sparse_csr"),
+        (lambda w: nn.Parameter(w.as_subclass(Masked)), TypeError, "not Masked"),
+        (hooked, ValueError, "has hooks, which would be lost"),
+        (accumulated, ValueError, "has hooks, which would be lost"),
+    ],
+)
+def test_what_could_not_be_kept_is_refused_before_anything_is_changed(make, error, what):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4))
+    model[1].weight = weight = make(torch.randn(4, 4))
+    with pytest.raises(error, match=rf"'1' \(Linear\): its weight .*{what}"):
+        convert(model)
+    assert kinds(model) == [nn.Sequential, nn.Linear, nn.Linear]
+    assert model[1].weight is weight
+    assert isinstance(convert(model, lambda name, _: name == "0")[0], WeightNormLinear)
+
+
+def test_attributes_of_the_weight_are_carried_over_and_back():
+    layer: Any = nn.Linear(3, 4)
+    layer.weight._no_weight_decay = True
+    convert(layer)
+    assert layer.v._no_weight_decay
+    assert layer.g._no_weight_decay
+    layer.g.only_g = 1
+    fold(layer)
+    assert vars(layer.weight) == {"_no_weight_decay": True, "only_g": 1}
+
+
+@pytest.mark.parametrize("change", ["prune v", "prune g", "hook on v", "subclass"])
+def test_fold_refuses_what_would_be_lost_before_anything_is_changed(change):
+    model: Any = convert(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4)))
+    if change.startswith("prune"):
+        prune.random_unstructured(model[1], change[-1], 0.5)
+        with pytest.raises(ValueError, match=r"'1' .*not in the state dict as such: make pruning"):
+            torch_state_dict(model)
+    elif change == "hook on v":
+        model[1].v.register_hook(lambda grad: 0 * grad)
+    else:
+        model[1].v = nn.Parameter(model[1].v.detach().as_subclass(Masked))
+    before = kinds(model), list(model.state_dict())
+    with pytest.raises((ValueError, TypeError), match=rf"'1' .*its {change[-1]} |'1' .*its v "):
+        fold(model)
+    assert (kinds(model), list(model.state_dict())) == before

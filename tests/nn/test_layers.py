@@ -443,3 +443,75 @@ def test_assigning_a_weight_that_would_get_no_gradient_is_refused():
         with pytest.raises(ValueError, match="without a gradient"):
             layer.weight = w
     assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of which layers a weight was computed, by id."""
+    calls: list[int] = []
+    weight_of = WeightNormLayer.weight_of
+    monkeypatch.setattr(
+        WeightNormLayer,
+        "weight_of",
+        lambda self, v, g: calls.append(id(self)) or weight_of(self, v, g),
+    )
+    return calls
+
+
+@every_class
+def test_within_torchs_cached_the_weight_is_computed_once(cls, options, shape, computed):
+    layer = make(cls, options)
+    first, second = draw(*shape), draw(*shape, seed=1)
+
+    def gradients() -> tuple[Tensor, ...]:
+        total = layer(first).square().sum() + layer(second).sin().sum()
+        return torch.autograd.grad(total, list(layer.parameters()))
+
+    expected = gradients()
+    assert len(computed) == 2
+    with parametrize.cached():
+        torch.testing.assert_close(gradients(), expected)
+        assert len(computed) == 3
+        with parametrize.cached():
+            pass
+        assert layer.weight is layer.weight
+        assert len(computed) == 3
+    assert not parametrize._cache
+    assert layer.weight is not layer.weight
+
+
+def test_what_is_cached_is_never_out_of_date(computed):
+    layer = make(WeightNormLinear, {})
+    other = copy.deepcopy(layer)
+    x = draw(2, 4)
+    with parametrize.cached():
+        with torch.no_grad():
+            layer(x)
+        assert layer(x).requires_grad
+        with torch.inference_mode():
+            layer(x)
+        layer(x).sum().backward()
+        nn.init.constant_(layer.g, 2)  # as an optimiser's step does
+        torch.testing.assert_close(layer.weight.norm(dim=1), layer.g)
+        layer.weight = w = draw(6, 4, seed=5)
+        assert torch.equal(layer.weight, w)
+        layer.weight.mul_(2)  # by a subclass
+        assert torch.equal(layer.weight, w)
+        zeros = {name: torch.zeros_like(p) for name, p in layer.named_parameters()}
+        assert not torch.func.functional_call(layer, zeros, (x,)).any()
+        assert torch.equal(layer.weight, w)
+        assert not torch.equal(other.weight, w)
+        per_sample = torch.func.vmap(
+            torch.func.grad(lambda v, x: other_loss(layer, v, x)), (None, 0)
+        )
+        assert per_sample(layer.v.detach(), x).shape == (2, 6, 4)
+        torch.compiler.reset()  # of what other tests have compiled
+        compiled: Any = torch.compile(layer, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), layer(x))
+        parametrize.register_parametrization(layer, "g", Exp())
+        assert layer.weight is layer.weight
+        torch.testing.assert_close(layer.weight, w)
+
+
+def other_loss(layer: nn.Module, v: Tensor, x: Tensor) -> Tensor:
+    return torch.func.functional_call(layer, {"v": v}, (x,)).square().sum()

@@ -260,3 +260,16 @@ def test_a_parametrized_layer_loads_no_half_of_a_foreign_weight():
     v = layer.v.detach().clone()
     assert "v" in layer.load_state_dict(nn.Linear(4, 6).state_dict(), strict=False).missing_keys
     assert torch.equal(layer.v, v)
+
+
+@every_spelling
+@every_layer
+def test_a_single_g_of_shape_1_as_before_torch_1_13(make, shape, spelling):
+    theirs = perturb(TORCH[spelling](make(), dim=None))
+    state = theirs.state_dict()
+    g = KEYS[spelling][0]
+    state[g] = state[g].reshape(1)
+    ours = convert(make())
+    ours.load_state_dict(state, strict=True)
+    x = torch.randn(shape)
+    torch.testing.assert_close(ours(x), theirs(x))

@@ -31,6 +31,7 @@ from wnrepro.nn.mean_only_batch_norm import (
 )
 from wnrepro.nn.noise import Dropout, GaussianNoise
 from wnrepro.nn.normalized_layer import FrozenScale, NormalizedLayer
+from wnrepro.nn.parameter_groups import parameter_groups
 from wnrepro.nn.weight_norm import weight_norm
 
 Unit = NormalizedLayer  # former name
@@ -56,6 +57,7 @@ __all__ = [
     "convert",
     "data_dependent_init",
     "fold",
+    "parameter_groups",
     "torch_state_dict",
     "weight_norm",
 ]

@@ -1,12 +1,13 @@
 """Weight norm on and off an existing model, and its state dict in torch's spellings."""
 
 from collections.abc import Callable
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from wnrepro.nn import torch_weight_norm
 from wnrepro.nn.layers import (
     WeightNormConv1d,
     WeightNormConv2d,
@@ -44,11 +45,17 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
     Each layer that is exactly a torch.nn.Linear, Conv1d/2d/3d or ConvTranspose1d/2d/3d, the model
     itself included, becomes the weight-norm layer of that kind, with v = w and g = ‖w‖ (paper
     eq. 2), so that g·v/‖v‖ is w bit for bit. It remains the same object: hooks, flags and other
-    references to it stay. v and g are new parameters: make the optimiser afterwards. Subclasses
-    of torch's layers and layers that have weight norm already are left alone; so are lazy layers
-    that no input has reached, and a bare parameter of another module, such as the in_proj_weight
-    of nn.MultiheadAttention or the weights of an nn.LSTM. `torch.fx.symbolic_trace` and
-    `torch.jit.script` cannot read the new layers: `fold` before them.
+    references to it stay. v and g are new parameters, with the attributes of the weight: make the
+    optimiser, and wrap the model for several processes, afterwards.
+
+    Torch's own weight norm, in both its forms, is taken over: v and g have the values of torch's
+    where its g is one per output unit, else w is split; the outputs stay, to rounding.
+
+    Subclasses of torch's layers and layers that are converted already are left alone; so are lazy
+    layers that no input has reached, and a bare parameter of another module, such as the
+    in_proj_weight of nn.MultiheadAttention or the weights of an nn.LSTM. `torch.fx.symbolic_trace`
+    and `torch.jit.script` cannot read the new layers: `fold` before them. So for adapters (LoRA,
+    DoRA), which write into a layer's weight when they are merged: into a computed one, in vain.
 
     Args:
         model: changed in place.
@@ -58,38 +65,40 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
     Returns:
         model.
 
-    Raises:
+    Raises (nothing has been changed then):
         ValueError: the weight of a selected layer is shared with another module, which would
-            part the two; or it is not a plain parameter (torch's parametrizations, its older
-            weight norm, spectral norm or pruning). Nothing has been changed then.
-        TypeError: the weight of a selected layer is not of a real floating-point type (float16 to
-            float64). Nothing has been changed then.
+            part the two; or it is not a plain parameter (another parametrization, spectral norm
+            or pruning); or it has hooks, which would be lost; or the model holds a
+            DistributedDataParallel or FullyShardedDataParallel, which knows the old parameters.
+        TypeError: the weight of a selected layer is sparse, or of a subclass of torch's tensor, or
+            not of a real floating-point type (float16 to float64).
     """
+    _refuse_wrapped(model)
     chosen = []
+    owners: dict[tuple[str, ...], list[tuple[str, nn.Module]]] = {}
     for name, module in model.named_modules():
         kind = _plain_kind(module)
         if kind is None or (where is not None and not where(name, module)):
             continue
-        weight = module._parameters.get("weight")
-        if type(module) is not kind or not isinstance(weight, Tensor):
-            raise ValueError(
-                f"{_called(name, module)}: its weight is no plain parameter (a torch "
-                "parametrization, weight_norm, spectral_norm or pruning?): remove that first, or "
-                "leave the layer out by `where`"
-            )
-        if weight.dtype not in FLOATING:
-            raise TypeError(
-                f"{_called(name, module)}: its weight must be of a real floating-point type "
-                f"(float16 to 64), not {weight.dtype}: leave the layer out by `where`"
-            )
-        chosen.append((name, module))
-    refuse_shared(model, chosen, ("weight",))
+        owner, *keys = torch_weight_norm.find(module) or (module, "weight")
+        for key in keys:
+            _refuse_special(_called(name, module), key, owner._parameters.get(key))
+        if owner is module and keys == ["weight"] and type(module) is not kind:
+            raise ValueError(f"{_called(name, module)}: its bias has a torch parametrization")
+        owners.setdefault(tuple(keys), []).append((name, owner))
+        chosen.append((module, _WEIGHT_NORM[kind], [owner._parameters[key] for key in keys]))
+    for keys, layers in owners.items():
+        refuse_shared(model, layers, keys)
     with torch.inference_mode(False):  # in it, the new parameters could never learn
-        for _, module in chosen:
-            weight = module._parameters["weight"]
-            module.__class__ = _WEIGHT_NORM[type(module)]
-            assert isinstance(module, WeightNormLayer)
-            module.replace_weight(weight)
+        for module, kind, parameters in chosen:
+            if len(parameters) == 2:
+                torch_weight_norm.take_off(module)
+            module.__class__ = kind
+            if len(parameters) == 2:
+                g, v = parameters
+                module.take_over(v, g)
+            else:
+                module.replace_weight(*parameters)
     return model
 
 
@@ -97,8 +106,8 @@ def fold(model: Model) -> Model:
     """Takes weight norm off a model and keeps its outputs: the inverse of `convert`.
 
     Each weight-norm layer, the model itself included, becomes torch's layer of that kind with the
-    parameter weight = g·v/‖v‖ (paper eq. 2), which needs a gradient if v or g did. It remains the
-    same object.
+    parameter weight = g·v/‖v‖ (paper eq. 2), which needs a gradient if v or g did, and has their
+    attributes. It remains the same object.
 
     Args:
         model: changed in place.
@@ -106,10 +115,14 @@ def fold(model: Model) -> Model:
     Returns:
         model.
 
-    Raises:
-        ValueError: v or g is shared with another module, which would part the two; or the layer
-            is of a subclass or carries a torch parametrization. Nothing has been changed then.
+    Raises (nothing has been changed then):
+        ValueError: v or g is shared with another module, which would part the two; or it is
+            pruned or has hooks, which would be lost; or the layer is of a subclass or carries a
+            torch parametrization; or the model holds a DistributedDataParallel or
+            FullyShardedDataParallel.
+        TypeError: v or g is of a subclass of torch's tensor, as after `fully_shard`.
     """
+    _refuse_wrapped(model)
     chosen = []
     for name, module in model.named_modules():
         if not isinstance(module, WeightNormLayer):
@@ -119,12 +132,15 @@ def fold(model: Model) -> Model:
                 f"{_called(name, module)}: no plain torch layer does what this subclass of "
                 f"{module.plain.__name__} with weight norm does"
             )
+        for key in ("v", "g"):
+            _refuse_special(_called(name, module), key, module._parameters.get(key))
         chosen.append((name, module))
     refuse_shared(model, chosen, ("v", "g"))
     with torch.inference_mode(False), torch.no_grad():  # in the first, it could never learn
         for _, module in chosen:
             learns = module.v.requires_grad or module.g.requires_grad
-            weight = nn.Parameter(module.weight, learns)
+            weight = nn.Parameter(module.weight_of(module.v, module.g), learns)
+            vars(weight).update(vars(module.g) | vars(module.v))
             rest = {name: p for name, p in module._parameters.items() if name not in ("v", "g")}
             module.__class__ = module.plain
             module.__dict__["_parameters"] = {"weight": weight} | rest
@@ -152,50 +168,66 @@ def torch_state_dict(model: nn.Module, spelling: Spelling = "weight") -> dict[st
 
     Raises:
         ValueError: another spelling; or a transposed convolution with groups > 1, whose g per
-            output unit only `"weight"` can say; or a layer whose v or g has a torch
-            parametrization, which no spelling can say.
+            output unit only `"weight"` can say; or a layer whose v or g is pruned or has a torch
+            parametrization, which no spelling can say; or one whose v and g are not in the
+            model's state dict, as under FullyShardedDataParallel.
     """
     if spelling not in get_args(Spelling):
         raise ValueError(
             f"spelling must be one of {', '.join(get_args(Spelling))}, got {spelling!r}"
         )
-    state = model.state_dict()
+    state = model.state_dict(keep_vars=True)
     respelled: dict[str, dict[str, Tensor]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if isinstance(module, WeightNormLayer):
-            prefix = f"{name}." if name else ""
-            respelled[prefix + "v"] = {
-                prefix + key: tensor for key, tensor in _spell(module, spelling, name).items()
-            }
-            respelled[prefix + "g"] = {}
-    items = [(key, respelled.get(key, {key: tensor})) for key, tensor in state.items()]
+            for prefix in _prefixes(name, module, state):
+                v, g = (state[prefix + key].detach() for key in ("v", "g"))
+                spelled = _spell(module, v, g, spelling, name)
+                respelled[prefix + "v"] = {prefix + key: t for key, t in spelled.items()}
+                respelled[prefix + "g"] = {}
+    items = [(key, respelled.get(key, {key: value})) for key, value in state.items()]
     metadata = getattr(state, "_metadata", None)
     state.clear()
-    for _, tensors in items:
-        state.update(tensors)
+    for _, values in items:
+        for key, value in values.items():
+            state[key] = value.detach() if isinstance(value, Tensor) else value
     if metadata is not None:
         state._metadata = metadata  # pyright: ignore[reportAttributeAccessIssue]
     return state
 
 
-def _spell(layer: WeightNormLayer, spelling: Spelling, name: str) -> dict[str, Tensor]:
+def _prefixes(name: str, layer: WeightNormLayer, state: dict[str, Any]) -> list[str]:
+    """What stands before the layer's v and g in a state dict: a wrapper may have changed it."""
     if is_parametrized(layer, "v") or is_parametrized(layer, "g"):
         raise ValueError(
             f"{_called(name, layer)}: its v or g has a torch parametrization: remove that first "
             "(torch.nn.utils.parametrize.remove_parametrizations)"
         )
+    found = [key[:-1] for key, value in state.items() if value is layer.v]
+    found = found or [f"{name}." if name else ""]
+    if not all(prefix + key in state for prefix in found for key in ("v", "g")):
+        raise ValueError(
+            f"{_called(name, layer)}: its v and g are not in the state dict as such: make pruning "
+            "permanent (torch.nn.utils.prune.remove), or give the model without its wrapper"
+        )
+    return found
+
+
+def _spell(
+    layer: WeightNormLayer, v: Tensor, g: Tensor, spelling: Spelling, name: str
+) -> dict[str, Tensor]:
     if spelling == "weight":
-        return {"weight": layer.weight}
-    shape = layer.torch_g_shape()
+        return {"weight": layer.weight_of(v, g)}
+    shape = layer.torch_g_shape(v.shape)
     if shape is None:
         raise ValueError(
             f"{_called(name, layer)}: torch's weight norm has no g per output unit for a "
             "transposed convolution with groups; save it as 'weight'"
         )
-    v, _ = layer.split_weight(layer.v)  # another v where ‖v‖ is 0 or overflows; w is 0 there
-    v_by_unit, _, axes = layer._by_unit(layer.v, layer.g)
+    v_by_unit, _, axes = layer._by_unit(v, g)
     length = norm_over(v_by_unit, axes).flatten()
-    g = layer.g.masked_fill((length == 0) | length.isinf(), 0).view(shape)
+    g = g.masked_fill((length == 0) | length.isinf(), 0).view(shape)
+    v, _ = layer.split_weight(v)  # another v where ‖v‖ is 0 or overflows; w is 0 there
     if spelling == "weight_g":
         return {"weight_g": g, "weight_v": v}
     return {"parametrizations.weight.original0": g, "parametrizations.weight.original1": v}
@@ -233,6 +265,36 @@ def refuse_shared(
                     f"{' and '.join(shared)} are one parameter, {otherwise}: give each "
                     "its own first, or leave the layers as they are"
                 )
+
+
+def _refuse_wrapped(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        for kind in type(module).__mro__:
+            if kind.__name__ in ("DistributedDataParallel", "FullyShardedDataParallel"):
+                raise ValueError(
+                    f"{_called(name, module)} would go on with the parameters that are replaced: "
+                    "take its .module, and wrap it anew"
+                )
+
+
+def _refuse_special(called: str, key: str, parameter: Tensor | None) -> None:
+    """Raises unless it is a parameter that can be replaced by others with nothing lost."""
+    its = f"{called}: its {key}"
+    if parameter is None:
+        raise ValueError(
+            f"{its} is no plain parameter (a torch parametrization, spectral_norm or pruning?): "
+            "remove that first, or leave the layer out"
+        )
+    if type(parameter) is not nn.Parameter or parameter.layout is not torch.strided:
+        kind = f"{type(parameter).__name__} of layout {parameter.layout}"
+        raise TypeError(f"{its} must be a plain dense parameter, not {kind}: leave the layer out")
+    if parameter.dtype not in FLOATING:
+        raise TypeError(
+            f"{its} must be of a real floating-point type (float16 to 64), not "
+            f"{parameter.dtype}: leave the layer out"
+        )
+    if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+        raise ValueError(f"{its} has hooks, which would be lost: remove them, or leave it out")
 
 
 def _called(name: str, module: nn.Module) -> str:

@@ -6,14 +6,16 @@ Source: Salimans & Kingma, *Weight Normalization* (NIPS 2016), section 2.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import is_parametrized
 
 from wnrepro.nn.state_dict import respell
-from wnrepro.nn.weight_norm import norm_over, scale_to_norm, split
+from wnrepro.nn.weight_norm import is_eager, norm_over, scale_to_norm, split
 
 
 def set_in_place(module: nn.Module, name: str, value: Tensor) -> None:
@@ -29,6 +31,10 @@ def set_in_place(module: nn.Module, name: str, value: Tensor) -> None:
             now.copy_(value)
 
 
+def _versions(tensors: tuple[Tensor, ...]) -> list[int]:
+    return [0 if t.is_inference() else t._version for t in tensors]
+
+
 class WeightNormLayer(nn.Module):
     """What the weight-norm layers share: parameters `v` and `g` in the place of `weight`.
 
@@ -39,11 +45,13 @@ class WeightNormLayer(nn.Module):
         v: direction, with the shape of torch's weight.
         g: length, one per output unit: `(out_features,)` or `(out_channels,)`.
         bias: as in torch's layer, or None.
-        weight: w = g·v/‖v‖, computed at every access. Assigning a tensor of v's shape sets v
-            and g in place, and is refused for one that is part of a graph (ValueError): no gradient
-            would flow to it. Hence `torch.func.functional_call` takes v and g, not the weight.
-            Writing *into* it (`torch.nn.init.zeros_(layer.weight)`) changes a temporary and
-            nothing else: initialise `v`, or assign.
+        weight: w = g·v/‖v‖, computed at every access; within torch's
+            `torch.nn.utils.parametrize.cached()` once, as long as v and g stay the same.
+            Assigning a tensor of v's shape sets v and g in place, and is refused for one that is
+            part of a graph (ValueError): no gradient would flow to it. Hence
+            `torch.func.functional_call` takes v and g, not the weight. Writing *into* it
+            (`torch.nn.init.zeros_(layer.weight)`) changes a temporary and nothing else: initialise
+            `v`, or assign.
 
     v, g and bias may have a `torch.nn.utils.parametrize` parametrization, such as g = e^s (paper,
     sec. 2). Whatever sets them here then goes through its `right_inverse`.
@@ -91,13 +99,29 @@ class WeightNormLayer(nn.Module):
             # Without a v, while torch's constructor runs, the AttributeError sends the look-up
             # on to torch's own weight.
             v = self.v
-            return self._merge_units(scale_to_norm(*self._by_unit(v, self.g)))
+            if parametrize._cache_enabled and is_eager():
+                return self._cached_weight(v, self.g)
+            return self.weight_of(v, self.g)
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name == "weight" and hasattr(self, "v"):  # not while torch's constructor runs
                 self._set_weight(value)
             else:
                 super().__setattr__(name, value)
+
+    def weight_of(self, v: Tensor, g: Tensor) -> Tensor:
+        """w of a v and a g in the shapes of this layer's."""
+        return self._merge_units(scale_to_norm(*self._by_unit(v, g)))
+
+    def _cached_weight(self, v: Tensor, g: Tensor) -> Tensor:
+        """w from torch's cache, unless v, g or w itself has been changed since it was computed."""
+        cache: dict[Any, Any] = parametrize._cache
+        key = (id(self), "weight", torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+        known, versions = cache.get(key, ((), []))
+        if [id(t) for t in known[:2]] != [id(v), id(g)] or versions != _versions(known):
+            known = (v, g, self.weight_of(v, g))
+            cache[key] = known, _versions(known)
+        return known[2]
 
     @property
     def v_norm(self) -> Tensor:
@@ -154,13 +178,29 @@ class WeightNormLayer(nn.Module):
 
     def replace_weight(self, weight: nn.Parameter) -> None:
         """Puts new parameters v and g, made from `weight`, in its place among the parameters."""
-        v, g = self.split_weight(weight)
-        learns = weight.requires_grad
+        self._place(*self.split_weight(weight), weight, weight)
+
+    def take_over(self, v: nn.Parameter, g: nn.Parameter) -> None:
+        """Puts new parameters v and g in the place of torch's, with their w.
+
+        They have torch's values where its g is one per output unit; else w is split.
+        """
+        self.__dict__["_parameters"] = self._parameters | {"v": v, "g": g}  # for their shapes
+        state: dict[str, Any] = {"weight_g": g, "weight_v": v}
+        respell(self, state, "", True, [])
+        self._place(state["v"].clone(), state["g"].clone(), v, g)
+
+    def _place(self, v: Tensor, g: Tensor, like_v: nn.Parameter, like_g: nn.Parameter) -> None:
+        """New parameters v and g, which learn and have the attributes as the others do."""
         # A new dict: v and g come first, as weight did, and the old one may belong to a copy.
-        self.__dict__["_parameters"] = {
-            "v": nn.Parameter(v, learns),
-            "g": nn.Parameter(g, learns),
-        } | {name: p for name, p in self._parameters.items() if name != "weight"}
+        parameters = {"v": nn.Parameter(v, like_v.requires_grad)}
+        parameters["g"] = nn.Parameter(g, like_g.requires_grad)
+        vars(parameters["v"]).update(vars(like_v))
+        vars(parameters["g"]).update(vars(like_g))
+        torchs = ("weight", "weight_g", "weight_v")
+        self.__dict__["_parameters"] = parameters | {
+            name: p for name, p in self._parameters.items() if name not in (*torchs, *parameters)
+        }
 
     def _set_weight(self, weight: Any) -> None:
         if not isinstance(weight, Tensor):
@@ -191,9 +231,12 @@ class WeightNormLayer(nn.Module):
         """v and g as `scale_to_norm` takes them, and the axes of v that the norm sums over."""
         return v, g, tuple(range(1, v.ndim))
 
-    def torch_g_shape(self) -> tuple[int, ...] | None:
-        """The shape of the g in torch's spellings that is one per output unit, if there is one."""
-        return (self.v.shape[0], *(1,) * (self.v.ndim - 1))
+    def torch_g_shape(self, shape: Sequence[int]) -> tuple[int, ...] | None:
+        """The shape of the g in torch's spellings that is one per output unit, if there is one.
+
+        shape: of v.
+        """
+        return (shape[0], *(1,) * (len(shape) - 1))
 
     def _load_from_state_dict(
         self,
@@ -230,10 +273,10 @@ class _Transposed(WeightNormLayer):
         axes = (1, *range(3, v.ndim + 1))
         return self._split_units(v), g.view(self.groups, 1, -1, *(1,) * (v.ndim - 2)), axes
 
-    def torch_g_shape(self) -> tuple[int, ...] | None:
+    def torch_g_shape(self, shape: Sequence[int]) -> tuple[int, ...] | None:
         if self.groups > 1:
             return None
-        return (1, self.v.shape[1], *(1,) * (self.v.ndim - 2))
+        return (1, shape[1], *(1,) * (len(shape) - 2))
 
 
 class WeightNormLinear(WeightNormLayer, nn.Linear, plain=nn.Linear):

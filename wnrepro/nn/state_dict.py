@@ -49,8 +49,9 @@ def respell(
         del state_dict[prefix + name]
     given = [tensor.detach() for tensor in given]
     *gs, w = given
-    g_shape, v_shape = layer.torch_g_shape(), tuple(layer.v.shape)
-    axes = _summed_axes(gs[0], w) if gs else ()
+    v_shape = tuple(layer.v.shape)
+    g_shape = layer.torch_g_shape(v_shape)
+    axes = summed_axes(gs[0], w) if gs else ()
     v, g = layer.v.detach(), layer.g.detach()  # kept where there is an error, to report only that
     if tuple(w.shape) != v_shape:
         error_msgs.append(_size_mismatch(prefix + present[-1], w, v_shape))
@@ -66,10 +67,10 @@ def respell(
     state_dict[prefix + "v"], state_dict[prefix + "g"] = v, g
 
 
-def _summed_axes(g: Tensor, v: Tensor) -> tuple[int, ...] | None:
+def summed_axes(g: Tensor, v: Tensor) -> tuple[int, ...] | None:
     """The axes that torch's norm sums over, if torch makes such a g for some `dim`."""
     every = range(v.ndim)
-    if g.ndim == 0:
+    if tuple(g.shape) in ((), (1,)):  # for dim=None; (1,) in the state dicts of old versions
         return tuple(every)
     for kept in every:
         if tuple(g.shape) == tuple(
