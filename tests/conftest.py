@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from wnrepro.commands.command_line import CONF, experiments
+from wnrepro.commands.composition import CONF, experiments
 from wnrepro.config import Config, register_schema, resolve
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError

@@ -10,24 +10,33 @@ import pytest
 import yaml
 
 from wnrepro.arms import ARMS
-from wnrepro.commands import command_line
-from wnrepro.commands.command_line import CONF
+from wnrepro.commands import composition
+from wnrepro.commands.composition import CONF
 from wnrepro.config import Config, as_dict, as_yaml, schema_keys
 from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import identity
+from wnrepro.train import main
 
 Compose = Callable[..., Config]
 
 
-def command(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wnrepro.train", *overrides],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`python -m wnrepro.train` in this process, in an empty folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
 
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+Command = Callable[..., tuple[int, str, str]]
 
 MISTAKES = {
     "epocs=3": "epocs is no key of the config (did you mean epochs?)",
@@ -51,7 +60,7 @@ MISTAKES = {
     "=3": "cannot read '=3': write overrides as key=value",
     "hydra/launcher=slurm": "hydra/launcher=slurm is for a sweep of many runs: add -m",
     "hydra.launcher.partition=gpu": "is for a sweep of many runs: add -m",
-    "hydra.sweeper.params.seed=1": "is for a sweep of many runs: add -m",
+    "hydra.sweeper.params.seed=1": "cannot read 'hydra.sweeper.params.seed=1': write seed=1",
     "runs.root=~/x": """cannot read 'runs.root=~/x': quote its value, as 'runs.root="~/x"'\n""",
     "data.root=/ä": """quote its value, as 'data.root="/ä"'\n""",
     "model.noise_std=inf": "model.noise_std=inf is out of range: it must be a number from 0 on",
@@ -68,15 +77,70 @@ MISTAKES = {
 
 @pytest.mark.parametrize("override", MISTAKES)
 def test_a_mistake_on_the_command_line_is_one_line_and_nothing_is_left(
-    override: str, tmp_path: Path
+    override: str, command: Command, tmp_path: Path
 ) -> None:
-    result = command(override, cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert MISTAKES[override] in result.stderr
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
+    code, out, said = command(override)
+    assert (code, out) == (2, "")
+    assert MISTAKES[override] in said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+OPTIONS = {
+    "--epochs=3": "--epochs=3 is no option: write epochs=3",
+    "--optim.lr 3": "--optim.lr is no option: write optim.lr=…",
+    "--epoch=3": "--epoch=3 is no option (did you mean epochs?)",
+    "-x": "-x is no option: there are -m, --cfg job",
+    "--shell-completion install=bash": "--shell-completion is no option",
+    "--experimental-rerun FILE": "--experimental-rerun is no option",
+    "--info": "--info is no option",
+    "--hydra-help": "--hydra-help is no option",
+    "--package optim --cfg job": "--package is no option",
+    "--cfg": "expected one argument",
+    "--cfg hydra": "invalid choice: 'hydra'",
+    "--cfg=job -m": "--cfg does not go with -m",
+    "--resolve": "--resolve goes with --cfg job",
+    "--config-dir nosuch": "nosuch: there is no such folder",
+    "-c job epochs=-1": "epochs=-1 is out of range",
+    "--cfg=job optim.lr=-1": "optim.lr=-1.0 is out of range",
+    "-c=job nope=1": "nope is no key",
+}
+
+
+@pytest.mark.parametrize("line", OPTIONS)
+def test_a_wrong_option_is_one_line_too(line: str, command: Command, tmp_path: Path) -> None:
+    code, out, said = command(*line.split())
+    assert (code, out) == (2, "")
+    assert said.startswith("error: ")
+    assert OPTIONS[line] in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["-c job", "--cfg=job", "-c=job", "--resolve --cfg job"])
+def test_the_config_is_printed_however_it_is_asked_for(option: str, command: Command) -> None:
+    asked = ("+exp=cifar_wn", "scale=smoke")
+    code, out, _ = command(asked[0], *option.split(), asked[1])
+    assert (code, out) == command(*asked, "--cfg", "job")[:2]
+    assert (code, yaml.safe_load(out)["epochs"]) == (0, 2)
+
+
+def test_the_help_names_the_groups_and_their_files(command: Command) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    assert "  norm=bn, layer_norm, " in out
+    assert "  +exp=cifar, digits, " in out
+
+
+def test_what_is_no_text_or_too_long_is_not_repeated_whole(command: Command) -> None:
+    code, _, said = command("runs.root=\udcff")
+    assert (code, said.count("\n")) == (2, 1)
+    assert r"cannot read 'runs.root=\udcff'" in said
+    _, _, said = command("norm.name=" + 10_000 * "a")
+    assert len(said) < 1000
+    assert said.startswith("error: norm.name=aaa")
+    assert "choose from plain, " in said
 
 
 MISTAKES_IN_A_FILE = {
@@ -90,15 +154,14 @@ MISTAKES_IN_A_FILE = {
 
 @pytest.mark.parametrize("line", MISTAKES_IN_A_FILE)
 def test_a_mistake_in_a_file_is_one_line_too(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
     (conf / "exp" / "mine.yaml").write_text(f"# @package _global_\n{line}\n")
-    monkeypatch.setattr(command_line, "CONF", conf)
-    monkeypatch.setattr(sys, "argv", ["train", "+exp=mine"])
-    assert command_line.hydra_main(lambda config: 0) == 2
-    (said,) = capsys.readouterr().err.splitlines()
+    monkeypatch.setattr(composition, "CONF", conf)
+    code, _, said = command("+exp=mine")
+    assert (code, said.count("\n")) == (2, 1)
     assert MISTAKES_IN_A_FILE[line] in said
 
 
@@ -223,13 +286,14 @@ def test_printing_a_config_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "name: wn" in result.stdout
 
 
-def test_the_config_that_is_printed_is_the_one_that_would_run(tmp_path: Path) -> None:
-    shown = command("+exp=cifar_wn", "scale=smoke", "--cfg", "job", cwd=tmp_path)
-    assert shown.returncode == 0, shown.stderr
-    config = yaml.safe_load(shown.stdout)
+def test_the_config_that_is_printed_is_the_one_that_would_run(
+    command: Command, tmp_path: Path
+) -> None:
+    code, shown, said = command("+exp=cifar_wn", "scale=smoke", "--cfg", "job")
+    assert (code, said) == (0, "")
+    config = yaml.safe_load(shown)
     assert (config["epochs"], config["model"]["width"], config["optim"]["lr"]) == (2, 16, 0.003)
-    refused = command("optim.lr=nan", "--cfg", "job", cwd=tmp_path)
-    assert (refused.returncode, refused.stdout) == (2, "")
+    assert command("optim.lr=nan", "--cfg", "job")[:2] == (2, "")
     assert list(tmp_path.iterdir()) == []
 
 

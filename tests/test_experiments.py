@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wnrepro.arms import ARMS, PAPER_ARMS
-from wnrepro.commands.command_line import experiments
+from wnrepro.commands.composition import experiments
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.rows import read_rows
 from wnrepro.train import train

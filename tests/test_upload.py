@@ -21,7 +21,7 @@ import pytest
 from wandb_server import KEY, Server, environment, serving
 
 from scripts.upload import main
-from wnrepro.commands.sweep import expand
+from wnrepro.commands.composition import expand
 from wnrepro.runs.collection import collect
 from wnrepro.runs.tables import CURVES_FILE, CollectedRun, read_tables, write_tables
 from wnrepro.train import train

@@ -167,6 +167,16 @@ class Config:
     """CPU threads; null for one where steps are too short to share (an mlp's), else torch's."""
 
 
+@dataclass
+class LocalLauncher:
+    """How a sweep runs on this machine (conf/hydra/launcher/local.yaml)."""
+
+    runs_at_once: int | None = None
+    """Runs at a time; null: GPUs × runs_per_gpu where there are GPUs, else cores ÷ threads."""
+    runs_per_gpu: int = 1
+    """Runs that share one GPU; small networks leave a large GPU idle."""
+
+
 def register_schema(experiments: Iterable[str] = ()) -> None:
     """Make known to Hydra what is in no file of conf/.
 
@@ -178,6 +188,7 @@ def register_schema(experiments: Iterable[str] = ()) -> None:
     """
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
+    store.store("this_machine", LocalLauncher, "hydra/launcher")
     for experiment in experiments:
         for arm in ARMS:
             defaults = [experiment, {"override /norm": arm}]

@@ -14,13 +14,15 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wnrepro.allocator import keep_freed_memory
-from wnrepro.commands.command_line import GOES_ON, guarded, hydra_main
+from wnrepro.commands.command_line import GOES_ON, arguments, guarded
+from wnrepro.commands.composition import compose_one
 from wnrepro.config import Config, as_dict, as_yaml, compiles
 from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
@@ -49,10 +51,6 @@ SAVING_EVERY_SEC = 60
 SAYING_EVERY_SEC = 60
 """Without a terminal to show a bar on, a run says where it is at the ends of epochs, but not more
 often than this: a short one stays quiet."""
-
-OF_A_SWEEP = ("sweep=", "hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.")
-"""Beginnings of overrides that one run would leave unheeded: a cluster's would train right here."""
-
 
 ESTIMATE_AFTER_SEC = 20
 """When a run has trained for so long, it says how long the rest will take."""
@@ -337,24 +335,20 @@ def _next(config: Config) -> str:
 def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("wnrepro").setLevel(logging.INFO)
-    arguments = sys.argv[1:]
-    overrides = [each for each in arguments if each not in ("-m", "--multirun")]
-    if len(overrides) < len(arguments):
-        if flags := [each for each in overrides if each.startswith("-")]:
-            print(
-                f"error: {flags[0]} does not go with -m: drop one of them; "
-                "`python -m wnrepro.runs plan …` shows what a sweep would run",
-                file=sys.stderr,
-            )
-            sys.exit(2)
+    sys.exit(guarded(lambda: _command(sys.argv[1:]), GOES_ON))
+
+
+def _command(given: Sequence[str]) -> int:
+    asked = arguments(given)
+    if asked.of_sweep:
         from wnrepro.commands import sweep
 
-        sys.exit(guarded(lambda: sweep.run(overrides, train), GOES_ON))
-    for each in overrides:
-        if each.lstrip("+").startswith(OF_A_SWEEP):
-            print(f"error: {each} is for a sweep of many runs: add -m", file=sys.stderr)
-            sys.exit(2)
-    sys.exit(hydra_main(train_and_show))
+        return sweep.run(asked.overrides, train)
+    config = compose_one(asked.overrides)
+    if asked.show:
+        print(as_yaml(config), end="")
+        return 0
+    return train_and_show(config)
 
 
 if __name__ == "__main__":

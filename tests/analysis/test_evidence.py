@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.commands.sweep import expand
+from wnrepro.commands.composition import expand
 from wnrepro.config import as_dict
 from wnrepro.runs.identity import computed, identity
 

@@ -10,8 +10,8 @@ import pytest
 from scripts.evidence import main
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.commands import evidence as queue
+from wnrepro.commands.composition import expand
 from wnrepro.commands.evidence import Entry, Machine, go_on, states
-from wnrepro.commands.sweep import expand
 from wnrepro.config import Config, as_dict
 from wnrepro.cost import Cost
 from wnrepro.errors import ConfigError

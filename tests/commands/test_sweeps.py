@@ -8,9 +8,7 @@ from functools import cache
 import pytest
 
 from wnrepro.arms import ARMS, PAPER_ARMS
-from wnrepro.commands import sweep
-from wnrepro.commands.command_line import CONF
-from wnrepro.commands.sweep import expand
+from wnrepro.commands.composition import CONF, expand
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import identity
@@ -208,30 +206,35 @@ def test_the_command_line_goes_before_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides",
-    [
-        ["+sweep=digits_arms", "optim.lr=0.001"],
-        ["+sweep=mnist_init_ablation", "seed=3,4"],
-        ["norm=wn,plain", "model.width=16,32", "data=digits,mnist", "epochs=1,2"],
-    ],
-)
-def test_each_run_is_what_hydra_composes_of_its_overrides(
-    overrides: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared = expand(overrides).configs
-    monkeypatch.setattr(sweep, "_is_choice", lambda override, loader: True)
-    assert shared == expand(overrides).configs
-
-
-@pytest.mark.parametrize(
     ("overrides", "said"),
     [
         ("seed=range(0,0)", "the sweep has no runs"),
+        ("seed=range(0,10,0)", "cannot read 'seed=range.0,10,0.'"),
+        ("seed=range(0,1000000000)", "has more than 10000 values"),
+        ("seed=range(0,200) optim.lr=range(1,200)", "more than 10000 runs"),
+        ("seed=interval(0,1)", "a sweep takes lists and ranges"),
+        ("hydra/launcher=3", "hydra/launcher takes a name; choose from local, slurm"),
+        ("hydra/launcher=null", "hydra/launcher takes a name"),
+        ("hydra/launcher=local,slurm", "all runs of a sweep share one hydra/launcher"),
+        ("+hydra.launcher.nope=1", "write hydra.launcher.nope=…"),
+        ("hydra.launcher.nope=1", "hydra.launcher.nope is no key of Hydra's config"),
+        ("hydra.launcher.runs_per_gpu=two", "hydra.launcher.runs_per_gpu has the wrong type"),
+        ("+hydra.foo=1", "would change nothing"),
+        ("hydra.run.dir=/dev/null/x", "would change nothing"),
+        ("hydra.sweep.dir=x", "would change nothing"),
+        ("hydra.mode=RUN", "would change nothing"),
+        ("hydra.job.chdir=true", "would change nothing"),
+        ("hydra/sweeper=basic", "would change nothing"),
+        ("hydra.searchpath=[nosuch]", "nosuch: there is no such folder"),
+        ("hydra.searchpath=3", "write a list of folders"),
+        ("epochs=${epochs} seed=0,1", "epochs: "),
+        ("runs.root=${hydra:no.such} seed=0,1", "runs.root: "),
         ("tracker=null,none", "tracker takes a name; choose from none, wandb"),
         ("norm=range(3)", "norm takes a name"),
         ("hydra.sweeper.params.seed=1,2", r"cannot read .*: write seed=1,2"),
     ],
 )
 def test_what_is_no_sweep_is_refused_in_one_line(overrides: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        expand([overrides])
+    with pytest.raises(ConfigError, match=said) as raised:
+        expand(overrides.split())
+    assert "\n" not in str(raised.value)

@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from wnrepro import optim
-from wnrepro.commands.command_line import CONF
+from wnrepro.commands.composition import CONF
 from wnrepro.config import OPTIMISERS, Config, as_dict
 from wnrepro.runs.rows import read_rows
 from wnrepro.train import train

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from scripts.collect import main
-from wnrepro.commands.sweep import expand
+from wnrepro.commands.composition import expand
 from wnrepro.errors import RunError
 from wnrepro.runs.collection import Report, collect, find_runs
 from wnrepro.runs.identity import identity

@@ -1,73 +1,98 @@
-"""From the command line to a checked config, with errors of one line.
+"""What a command line asks for, and errors of one line."""
 
-Hydra composes the config and words its errors over several lines, for those who write configs.
-Here each becomes one that names the key, what it got and what is allowed.
-"""
-
+import argparse
 import io
 import os
 import re
 import select
-import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
-from yaml import MarkedYAMLError, YAMLError
-
-from wnrepro.config import Config, as_yaml, register_schema, resolve, unknown_key
+from wnrepro.commands.composition import CONF
+from wnrepro.config import schema_keys
 from wnrepro.errors import ConfigError, WnreproError, did_you_mean
-
-PACKAGE = Path(__file__).resolve().parents[1]
-CONF = next(p for p in (PACKAGE.parent / "conf", PACKAGE / "conf") if p.is_dir())
-"""The folder of YAML files: beside the package in a checkout, inside it in a wheel."""
 
 GOES_ON = "stopped: repeat the command, and it goes on"
 
-
-def experiments() -> list[str]:
-    """The names in conf/exp/; each goes with each arm."""
-    return sorted(path.stem for path in (CONF / "exp").glob("*.yaml"))
+LONGEST_WORD = 400
+"""Characters of a path or a value that an error repeats; of a longer one it shows both ends."""
 
 
-def hydra_main(task: Callable[[Config], int]) -> int:
-    """Run `task` on the config that the command line (`sys.argv`) asks for; its exit code.
+@dataclass(frozen=True)
+class Arguments:
+    """of_sweep: -m. show: --cfg job. overrides: KEY=VALUE, and what options stand for."""
 
-    A mistake in the command line or in a YAML file is printed as one line, and the exit code is 2.
-    An error that the user can mend (`WnreproError`) in the task is printed likewise, with 1.
-    `--cfg job` prints the config instead, as a run would have it: shrunk to its scale, and checked.
-    """
-    register_schema(experiments())
-    if "--cfg job" in " ".join(sys.argv) and not {"-p", "--package"} & set(sys.argv):
-        task = _show
-        sys.argv = [each for each in sys.argv if each not in ("--cfg", "job", "--resolve")]
-    # Hydra then raises its errors, for `explain`, instead of printing them.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    codes = []
-
-    def run(cfg: DictConfig) -> None:
-        codes.append(guarded(lambda: task(resolve(cfg)), GOES_ON))
-
-    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)
-
-    def composed() -> int:
-        refuse_no_names([each for each in sys.argv[1:] if not each.startswith("-")])
-        main()
-        return 0
-
-    codes.append(guarded(composed))
-    return max(codes)
+    of_sweep: bool
+    show: bool
+    overrides: list[str]
 
 
-def _show(config: Config) -> int:
-    print(as_yaml(config), end="")
-    return 0
+def arguments(given: Sequence[str]) -> Arguments:
+    """What is given to `python -m wnrepro.train`; raises ConfigError, exits after --help."""
+    parser = _Parser(
+        prog="python -m wnrepro.train",
+        usage="%(prog)s [+exp=NAME] [KEY=VALUE ...] [-m] [--cfg job] [--config-dir DIR]",
+        description="Trains one run, or goes on with it.",
+        epilog=_groups(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-m", "--multirun", action="store_true", help="a sweep: values with commas are a grid")
+    add("-c", "--cfg", choices=["job"], help="print the config as it would run; train nothing")
+    add("-cd", "--config-dir", metavar="DIR", help="one more folder like conf/, for files of yours")
+    add("--resolve", action="store_true", help=argparse.SUPPRESS)  # what is printed is resolved
+    known, rest = parser.parse_known_args(given)
+    for each in rest:
+        if each.startswith("-"):
+            raise ConfigError(_no_option(each))
+    if known.cfg and known.multirun:
+        raise ConfigError(
+            "--cfg does not go with -m: drop one of them; "
+            "`python -m wnrepro.runs plan …` shows what a sweep would run"
+        )
+    if known.resolve and not known.cfg:
+        raise ConfigError("--resolve goes with --cfg job")
+    return Arguments(known.multirun, known.cfg is not None, searchpath(known.config_dir) + rest)
+
+
+def searchpath(folder: str | None) -> list[str]:
+    """The override that --config-dir stands for."""
+    if folder is None:
+        return []
+    path = str(Path(folder).absolute()).replace("'", "\\'")
+    return [f"hydra.searchpath=['file://{path}']"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def _groups() -> str:
+    """`norm=bn|wn|…` for each group of files."""
+    lines = ["Groups of files, as norm=wn; every other key is explained in wnrepro/config.py:"]
+    for folder in sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"):
+        plus = "+" * (folder.name in ("exp", "sweep"))
+        names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        lines.append(f"  {plus}{folder.name}={names}")
+    return "\n".join(lines).replace("%", "%%")
+
+
+def _no_option(text: str) -> str:
+    """`--epochs=3` is a habit from other programs."""
+    key, _, value = text.lstrip("-").partition("=")
+    keys = list(schema_keys())
+    likely = key if key in keys else did_you_mean(key, keys)
+    if key in keys:
+        return f"{text} is no option: write {key}={value or '…'}"
+    return (
+        f"{text} is no option{likely}: there are -m, --cfg job, --config-dir DIR and --help; "
+        "everything else is written as KEY=VALUE"
+    )
 
 
 def guarded(action: Callable[[], int], stopped: str = "stopped") -> int:
@@ -87,13 +112,10 @@ def guarded(action: Callable[[], int], stopped: str = "stopped") -> int:
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 130
-    except (HydraException, ConfigError, YAMLError) as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        return 2
     except WnreproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # after Hydra's, one of which is an OSError
+        print(f"error: {_shortened(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:
         gone = isinstance(error, BrokenPipeError)
         if not (_reader_has_gone() if gone else _cannot_be_written()):
             raise
@@ -141,73 +163,8 @@ def _reader_has_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def refuse_no_names(overrides: Sequence[str]) -> None:
-    """Raise ConfigError for what Hydra itself meets with an assertion and many lines.
-
-    That is a group of files (`tracker=…`) whose value is no name, a value without a key, and a
-    sweep's grid under its place in the files.
-    """
-    for text in overrides:
-        key, equals, value = text.lstrip("+").partition("=")
-        if equals and not key:
-            raise ConfigError(f"cannot read {text!r}: write overrides as key=value")
-        if key.startswith("hydra.sweeper.params."):
-            key = key.removeprefix("hydra.sweeper.params.")
-            raise ConfigError(f"cannot read {text!r}: write {key}={value}")
-        if equals and (CONF / key).is_dir() and not _is_name(text):
-            names = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
-            raise ConfigError(f"{text}: {key} takes a name; choose from {', '.join(names)}")
-
-
-def _is_name(text: str) -> bool:
-    value = OverridesParser.create().parse_override(text).value()
-    found = value.list if isinstance(value, ChoiceSweep) else [value]
-    # A dict sets keys of what is chosen.
-    return all(each and isinstance(each, str | QuotedString | Glob | dict) for each in found)
-
-
-IN_FILE = re.compile(r"In '(.+?)': (\w+) raised while composing config:\n(.*)\n +full_key: (\S+)")
-"""What Hydra says of a mistake in one of the YAML files."""
-
-
-def explain(error: Exception) -> str:
-    """One line about a config that could not be composed: key, what it got, what is allowed."""
-    cause = error.__cause__
-    text = str(error)
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, got = (error.missing_cfg_file or "").rpartition("/")
-        close = did_you_mean(got, error.options)
-        return f"{group}={got} is unknown{close}; choose from {', '.join(error.options)}"
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"{mark.name}, line {mark.line + 1}: no valid YAML ({error.problem})"
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return unknown_key(str(cause.full_key))
-    if isinstance(cause, ValidationError):
-        return _wrong_type(str(cause.full_key), str(cause))
-    if in_file := IN_FILE.match(text):
-        file, kind, reason, key = in_file.groups()
-        said = _wrong_type(key, reason) if kind == "ValidationError" else unknown_key(key)
-        return f"conf/{file}.yaml: {said}"
-    if "No match in the defaults list" in text:
-        group = text.split("'")[1]
-        return f"{group} is added with a plus sign: write +{group}=… instead of {group}=…"
-    if "Ambiguous value" in text:
-        return f"{text.splitlines()[0]}: add -m (a sweep), or quote a value that has commas"
-    if isinstance(error, OverrideParseException):
-        return _unreadable(str(error.override), text.splitlines()[0])
-    return " ".join(text.split()) + (f" ({str(cause).splitlines()[0]})" if cause else "")
-
-
-def _unreadable(override: str, reason: str) -> str:
-    key, _, value = override.partition("=")
-    if not value or value[0] in "=[{":
-        return f"cannot read {override!r}: write overrides as key=value ({reason})"
-    quoted = value.strip('"').replace('"', '\\"')
-    example = shlex.quote(f'{key}="{quoted}"')
-    return f"cannot read {override!r}: quote its value, as {example}"
-
-
-def _wrong_type(key: str, reason: str) -> str:
-    first = reason.splitlines()[0]
-    return f"{key} has the wrong type: {first[0].lower()}{first[1:]}"
+def _shortened(text: str) -> str:
+    """With the beginning and the end of what would fill the screen."""
+    return re.sub(
+        rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:200]} … {word[0][-100:]}", text
+    )

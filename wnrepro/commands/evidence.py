@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.commands.composition import Sweep, expand
 from wnrepro.commands.launchers.job import Train
 from wnrepro.commands.launchers.local import places
-from wnrepro.commands.sweep import Sweep, expand, run_sweep
+from wnrepro.commands.sweep import run_sweep
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
 from wnrepro.runs.collection import collect

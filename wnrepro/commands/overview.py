@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from wnrepro.commands.composition import expand
 from wnrepro.commands.launchers import slurm
-from wnrepro.commands.sweep import expand
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import RunError
 from wnrepro.runs.collection import find_runs
@@ -127,7 +127,8 @@ def _last_headline(directory: Path) -> str:
 
 def show_plan(overrides: Sequence[str]) -> None:
     """Print how far the runs of a sweep are and what the rest takes; raises as `expand` does."""
-    configs = expand(overrides).configs
+    sweep = expand(overrides)
+    configs = sweep.configs
     roots = {Path(config.runs.root) for config in configs}
     queued = {name: task for root in roots for name, task in queued_tasks(root).items()}
     runs = [progress_of(run_directory(as_dict(config)), queued) for config in configs]
@@ -140,6 +141,8 @@ def show_plan(overrides: Sequence[str]) -> None:
         cells = (str(counts[state] or "") for state in found)
         rows.append((group, str(counts.total()), *cells))
     print_table(rows)
+    for line in sweep.replaced:
+        print(line)
     left = [
         (config, run)
         for config, run in zip(configs, runs, strict=True)

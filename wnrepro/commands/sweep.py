@@ -1,36 +1,26 @@
-"""A sweep: many configs from one command line, all checked before the first runs.
+"""A sweep: many runs from one command line, all checked before the first begins.
 
     python -m wnrepro.train -m +sweep=digits_arms
 
 What has finished is not run again, so repeating the command finishes the sweep.
 """
 
-import copy
 import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.commands.command_line import CONF, experiments, refuse_no_names
+from wnrepro.commands.composition import Sweep, expand
 from wnrepro.commands.launchers import local, slurm
 from wnrepro.commands.launchers.job import Outcome, Progress, Train
-from wnrepro.config import Config, as_dict, register_schema, resolve
+from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError, RunError
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.status import Status, read_status
@@ -40,92 +30,14 @@ log = logging.getLogger(__name__)
 Launch = Callable[[Sequence[Config], Mapping[str, Any], Train, Progress], None]
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What a command line with -m asks for."""
-
-    configs: list[Config]
-    launcher: str
-    settings: dict[str, Any]
-
-    @property
-    def identities(self) -> list[str]:
-        return [identity(as_dict(config)) for config in self.configs]
-
-
-def expand(overrides: Sequence[str]) -> Sweep:
-    """Every config of a sweep, composed and checked; raises ConfigError or Hydra's errors.
-
-    overrides: as on the command line, `norm=wn,plain seed=range(3)` included; those of
-    `hydra.sweeper.params` (conf/sweep/) come first.
-    """
-    register_schema(experiments())
-    refuse_no_names(overrides)
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        composer = GlobalHydra.instance().hydra
-        assert composer is not None
-        loader = composer.config_loader
-        assert isinstance(loader, ConfigLoaderImpl)
-        master = composer.compose_config("config", list(overrides), RunMode.MULTIRUN)
-        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
-        parser = OverridesParser.create(config_loader=loader)
-        parsed = parser.parse_overrides([*params, *master.hydra.overrides.task])
-        (runs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        configs = [resolve(cfg) for cfg in _compose(loader, master, runs)]
-        launcher = master.hydra.runtime.choices["hydra/launcher"]
-        settings = OmegaConf.to_container(master.hydra.launcher, resolve=True)
-    assert isinstance(settings, dict)
-    if not configs:
-        raise ConfigError("the sweep has no runs: a list or a range of it is empty")
-    _refuse_twins(configs)
-    return Sweep(configs, launcher, {str(key): value for key, value in settings.items()})
-
-
-def _compose(
-    loader: ConfigLoaderImpl, master: DictConfig, runs: Sequence[list[str]]
-) -> Iterator[DictConfig]:
-    """The config of each run, given its overrides.
-
-    Hydra composes the chosen files and sets single values in the result last of all. So what is
-    composed is shared by the runs that make the same choices: 0.1 s for each arm and not for each
-    seed and learning rate of it.
-    """
-    parser = OverridesParser.create(config_loader=loader)
-    composed: dict[tuple[str, ...], DictConfig] = {}
-    for run in runs:
-        overrides = parser.parse_overrides(run)
-        values = [o for o in overrides if not _is_choice(o, loader)]
-        choices = tuple(str(o.input_line) for o in overrides if _is_choice(o, loader))
-        if choices not in composed:
-            cfg = loader.load_sweep_config(master, list(choices))
-            with open_dict(cfg):
-                del cfg["hydra"]
-            composed[choices] = cfg
-        cfg = copy.deepcopy(composed[choices])
-        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
-        yield cfg
-
-
-def _is_choice(override: Override, loader: ConfigLoaderImpl) -> bool:
-    """Whether it chooses files, as `norm=wn` and `+exp=mnist_wn`; else it sets a value."""
-    return loader.repository.group_exists(override.key_or_group) and not isinstance(
-        override.value(), dict
-    )
-
-
-def _refuse_twins(configs: Sequence[Config]) -> None:
-    """Two runs of one identity would wait for one another."""
-    seen = Counter(run_directory(as_dict(config)) for config in configs)
-    for directory, times in seen.items():
-        if times > 1:
-            raise ConfigError(f"the sweep has the run {directory} {times} times")
-
-
 def run(overrides: Sequence[str], train: Train) -> int:
     """Run what is left of the sweep that a command line asks for; as `expand` and `run_sweep`."""
     if not any(override.startswith("hydra/launcher=") for override in overrides):
         local.prepare()  # while the sweep is composed
-    return run_sweep(expand(overrides), train)
+    sweep = expand(overrides)
+    for line in sweep.replaced:
+        log.info("%s", line)
+    return run_sweep(sweep, train)
 
 
 def run_sweep(sweep: Sweep, train: Train, collected: Container[str] = ()) -> int:

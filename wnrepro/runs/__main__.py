@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from wnrepro.commands import overview
-from wnrepro.commands.command_line import guarded
+from wnrepro.commands.command_line import guarded, searchpath
 
 
 def main() -> int:
@@ -18,6 +18,7 @@ def main() -> int:
     status.add_argument("folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER")
     plan = commands.add_parser("plan", help="what a sweep would run, and what that takes")
     plan.add_argument("overrides", nargs="+", metavar="OVERRIDE", help="as +sweep=digits_arms")
+    plan.add_argument("-cd", "--config-dir", metavar="DIR", help="one more folder like conf/")
     compare = commands.add_parser("compare", help="two settings, with intervals over seeds")
     compare.add_argument("sides", nargs=2, metavar="SIDE", help="a folder, or as norm=wn")
     compare.add_argument(
@@ -36,7 +37,7 @@ def main() -> int:
         if options.command == "status":
             overview.show_status(options.folders)
         elif options.command == "plan":
-            overview.show_plan(options.overrides)
+            overview.show_plan(searchpath(options.config_dir) + options.overrides)
         else:
             from wnrepro.commands import own_runs  # pandas takes a second to import
 
