@@ -22,7 +22,7 @@ from wnrepro.train import train
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two arms, two seeds, one changed key without a column of its own, and one that diverged."""
-    from wnrepro.commands.sweep import expand
+    from wnrepro.commands.composition import expand
 
     root = tmp_path_factory.mktemp("own") / "runs"
     same = [f"runs.root={root}", "scale=smoke", "tracker=none"]
