@@ -333,12 +333,12 @@ def _next(config: Config) -> str:
 
 
 def main() -> None:
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("wnrepro").setLevel(logging.INFO)
     sys.exit(guarded(lambda: _command(sys.argv[1:]), GOES_ON))
 
 
 def _command(given: Sequence[str]) -> int:
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("wnrepro").setLevel(logging.INFO)
     asked = arguments(given)
     if asked.of_sweep:
         from wnrepro.commands import sweep

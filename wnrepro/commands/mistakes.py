@@ -4,6 +4,7 @@ Hydra words its errors over several lines, for those who write configs, and meet
 lines with an assertion.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,10 @@ IN_FILE = re.compile(r"In '(.+?)': (\w+) raised while composing config:\n(.*)\n 
 def refuse_unreadable(texts: Sequence[str]) -> None:
     """Raise ConfigError for what is no override at all."""
     for text in texts:
-        if text.encode(errors="replace").decode() != text:
-            raise ConfigError(f"cannot read {text!r}: this is no text in UTF-8")
+        try:
+            os.fsencode(text).decode()
+        except UnicodeError:
+            raise ConfigError(f"cannot read {text!r}: this is no text in UTF-8") from None
         key, equals, value = text.lstrip("+").partition("=")
         if equals and not key:
             raise ConfigError(f"cannot read {text!r}: write overrides as key=value")
