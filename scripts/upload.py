@@ -19,7 +19,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wnrepro.commands.command_line import GOES_ON, guarded
-from wnrepro.config import TrackerConfig
 from wnrepro.runs.tables import finished_runs
 from wnrepro.tracking import upload
 from wnrepro.tracking.finished import FinishedRun, select
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("filters", nargs="*", metavar="NAME", help="of runs; else all")
-    parser.add_argument("--project", default=TrackerConfig.project)
+    parser.add_argument("--project", help="else $WANDB_PROJECT, else wnrepro")
     parser.add_argument("--entity", help="user or team; else your account's default")
     parser.add_argument("--results", type=Path, default=Path("results"), help="of the tables")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="runs.root of trainings")

@@ -24,6 +24,7 @@ from wandb_server import KEY, Server, environment, serving
 
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.rows import read_rows
+from wnrepro.tracking import service
 
 Record = vars(wandb_internal_pb2)["Record"]  # which type checkers do not see
 
@@ -209,6 +210,17 @@ WHOLE_RUN = "t = start(); t.mirror(rows[:2]); t.mirror(rows[:3]); t.finish('done
             "W&B: offline, as $WANDB_MODE=offline says; to upload later: py",
         ),
         ({"WANDB_MODE": "disabled"}, "W&B: off, as $WANDB_MODE=disabled says"),
+        ({"WANDB_DISABLED": "true"}, "W&B: off, as $WANDB_DISABLED=true says"),
+        ({"WANDB_DISABLED": "false"}, "W&B: not logged in, so offline"),
+        (
+            {"WANDB_API_KEY": "abc"},
+            "W&B: offline (WANDB_API_KEY invalid: API key must have 40+ characters, has 3); to up",
+        ),
+        ({"HOME": "/proc/none"}, "W&B: not logged in, so offline"),
+        (
+            {"WANDB_SWEEP_ID": "abc", "WANDB_RESUME": "must", "WANDB_RUN_ID": "mine"},
+            "W&B: not logged in, so offline",
+        ),
         ({"WANDB_MODE": "of"}, "W&B failed ($WANDB_MODE is 'of': choose from online, offline, di"),
     ],
 )
@@ -220,7 +232,8 @@ def test_one_line_says_where_the_curves_go(
     if "to upload later" not in line:
         assert not list(tmp_path.glob("runs/*/*/wandb"))
         return
-    assert shown(only_offline_run(tmp_path)).epochs == [1, 2, 3]
+    now = shown(only_offline_run(tmp_path))
+    assert (now.epochs, now.run.run_id) == ([1, 2, 3], "wnrepro-abc-digits_wn")
     command = shlex.split(line.rpartition("&& " if "&& " in line else "later: ")[2])
     assert command[:4] == ["python", "-m", "wandb", "sync"]
     would = subprocess.run(
@@ -232,6 +245,27 @@ def test_one_line_says_where_the_curves_go(
         check=True,
     )
     assert "Would sync 1 run" in would.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "key", "expected"),
+    [("theirs", None, "theirs"), ("theirs", "named", "named"), ("", None, "wnrepro")],
+)
+def test_the_project_is_the_named_one_or_that_of_the_environment(
+    variable: str, key: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", variable)
+    assert service.project(key) == expected
+
+
+def test_a_key_that_the_server_does_not_know_leaves_the_run_offline(
+    tmp_path: Path, server: Server, drive: Callable[..., list[str]]
+) -> None:
+    server.stranger = True
+    *_, line = drive(WHOLE_RUN, **server.variables, WANDB_PROJECT="theirs")
+    assert "offline; to upload later" in line
+    now = shown(only_offline_run(tmp_path))
+    assert (now.epochs, now.run.project) == ([1, 2, 3], "theirs")
 
 
 def test_a_run_killed_and_stopped_shows_each_epoch_once(tmp_path: Path) -> None:

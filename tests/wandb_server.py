@@ -128,7 +128,9 @@ def serving() -> Iterator[Server]:
                 asked = json.loads(body)
                 host = str(self.headers["Host"])
                 variables = asked.get("variables") or {}
-                if variables.get("name") in served.refused and "UpsertBucket" in asked["query"]:
+                if served.stranger and "UpsertBucket" in asked["query"]:
+                    status, answer = 401, {"errors": [{"message": "invalid credentials"}]}
+                elif variables.get("name") in served.refused and "UpsertBucket" in asked["query"]:
                     status, answer = 403, {"errors": [{"message": "not allowed"}]}
                 else:
                     answer = {"data": served.graphql(asked["query"], variables, host)}

@@ -117,8 +117,8 @@ class ScheduleConfig:
 class TrackerConfig:
     name: str = MISSING
     """wandb or none."""
-    project: str = "wnrepro"
-    """W&B project."""
+    project: str | None = None
+    """W&B project; null for $WANDB_PROJECT, else wnrepro."""
     entity: str | None = None
     """W&B user or team; null for the account's default."""
 

@@ -120,7 +120,8 @@ class WandbTracker:
     def _open(self, mode: str) -> WandbRun:
         with service.hooks_of_this_process():
             described = description(self._config, self._directory, self._identity)
-            account = {key: self._config["tracker"][key] for key in ("project", "entity")}
+            tracker = self._config["tracker"]
+            account = {"project": service.project(tracker["project"]), "entity": tracker["entity"]}
             return WandbRun(described | account, self._directory, mode)
 
     def _announce(self, run: WandbRun, why: str) -> None:

@@ -3,34 +3,65 @@
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 NOT_LOGGED_IN = ": not logged in, so offline"
 
 
+_OF_ANOTHER_RUN = (
+    *("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_LAUNCH", "WANDB_RUN_ID", "WANDB_RESUME"),
+)
+"""Variables that would give a run another id than that of its identity, by which it is resumed."""
+
+
 def mode() -> tuple[str, str]:
     """`online`, `offline` or `disabled`, and why; raises ValueError.
 
-    What the user set ($WANDB_MODE, `wandb offline`) counts, but nobody is asked to log in.
+    What the user set ($WANDB_MODE, $WANDB_DISABLED, `wandb offline`) counts, but nobody is asked to
+    log in.
     """
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        if not os.environ[name]:
-            del os.environ[name]  # wandb does not take an empty variable for one that is not set
+        # wandb does not take an empty variable for one that is not set.
+        if not os.environ[name] or name in _OF_ANOTHER_RUN:
+            del os.environ[name]
     # Reports of wandb on itself, which hold up the process at its end where no server answers.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    if (disabled := os.environ.get("WANDB_DISABLED", "")).lower() in ("1", "true", "yes", "on"):
+        return "disabled", f": off, as $WANDB_DISABLED={disabled} says"
     named = os.environ.get("WANDB_MODE")
     if named not in (None, "online", "run", "offline", "dryrun", "disabled"):
         raise ValueError(f"$WANDB_MODE is {named!r}: choose from online, offline, disabled")
     import wandb
 
+    _have_cache()
     chosen = wandb.setup(wandb.Settings(silent=True)).settings.mode
     source = f"$WANDB_MODE={named}" if named else "mode of your W&B settings"
     if chosen == "disabled":
         return "disabled", f": off, as {source} says"
     if chosen in ("offline", "dryrun"):
         return "offline", f": offline, as {source} says"
-    logged_in = wandb.login(prompt=False, verify=False)
+    try:
+        logged_in = wandb.login(prompt=False, verify=False)
+    except Exception as error:  # a key that cannot be one
+        return "offline", f": offline ({reason(error).rstrip('.')})"
     return ("online", "") if logged_in else ("offline", NOT_LOGGED_IN)
+
+
+def project(named: str | None) -> str:
+    """The W&B project: as named, else as $WANDB_PROJECT says, else `wnrepro`."""
+    return named or os.environ.get("WANDB_PROJECT") or "wnrepro"
+
+
+def _have_cache() -> None:
+    """Where the home cannot be written, wandb's service logs to stderr: 17 lines for each run."""
+    from wandb.env import get_cache_dir
+
+    folder = get_cache_dir()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        os.environ["WANDB_CACHE_DIR"] = f"{tempfile.gettempdir()}/wandb-{os.getuid()}"
 
 
 @contextlib.contextmanager

@@ -130,8 +130,8 @@ class Project:
 
 
 @contextlib.contextmanager
-def opened(project: str, entity: str | None) -> Iterator[Project]:
-    """The project, for a `with` block; wandb's service process is ended with it.
+def opened(project: str | None, entity: str | None) -> Iterator[Project]:
+    """The project (`service.project`), for a `with` block; wandb's service process ends with it.
 
     Raises:
         TrackingError: wandb is not installed, offline or not logged in, or its server does not
@@ -143,7 +143,7 @@ def opened(project: str, entity: str | None) -> Iterator[Project]:
         _wandb_directory(folder),
     ):
         try:
-            yield Project(project, entity, Path(folder))
+            yield Project(service.project(project), entity, Path(folder))
         finally:
             service.kill()  # all has been sent, or will not be: wandb would wait for it at exit
             service.tear_down()
