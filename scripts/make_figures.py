@@ -23,7 +23,7 @@ from wnrepro.analysis.claims import rendering
 from wnrepro.analysis.claims.judgement import all_rows
 from wnrepro.analysis.exhibit import Exhibit, Figure, Table
 from wnrepro.commands.command_line import guarded
-from wnrepro.replacement import replace_file
+from wnrepro.replacement import alone_in, remove_torn, replace_file
 from wnrepro.runs.interruption import interrupts_ignored
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -64,7 +64,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.list:
         _list(items, found)
     else:
-        _publish(items, found, options)
+        with alone_in(options.results):
+            for folder in ("", "figures", "tables"):
+                remove_torn(options.results / folder)
+            _publish(items, found, options)
     return 0
 
 

@@ -214,7 +214,7 @@ WHOLE_RUN = "t = start(); t.mirror(rows[:2]); t.mirror(rows[:3]); t.finish('done
         ({"WANDB_DISABLED": "false"}, "W&B: not logged in, so offline"),
         (
             {"WANDB_API_KEY": "abc"},
-            "W&B: offline (WANDB_API_KEY invalid: API key must have 40+ characters, has 3); to up",
+            "W&B: not logged in, so offline (WANDB_API_KEY invalid: API key must have 40+ charac",
         ),
         ({"HOME": "/proc/none"}, "W&B: not logged in, so offline"),
         (

@@ -308,6 +308,7 @@ def test_a_run_left_offline_is_there_once(
             "W&B: offline, as $WANDB_MODE=offline says, so nothing can be sent: put WANDB_MODE=on",
         ),
         (KEY | {"WANDB_MODE": "disabled"}, "W&B: off, as $WANDB_MODE=disabled says, so nothing"),
+        ({"WANDB_API_KEY": "abc"}, "you are not logged in to W&B (WANDB_API_KEY invalid: "),
         ({"WANDB_MODE": "of"}, "W&B cannot be used: $WANDB_MODE is 'of': choose from online"),
         (
             KEY | {"WANDB_BASE_URL": "http://127.0.0.1:9"},

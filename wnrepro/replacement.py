@@ -1,9 +1,10 @@
 """Replacing a file whole: a reader sees the old bytes or the new ones, never a part."""
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -79,11 +80,25 @@ def sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def remove_torn(directory: Path) -> None:
-    """Remove what processes that were killed while writing left half written in `directory`.
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the folder; leaves no file.
 
-    Only for the process that holds the directory's lock.
+    Where there is no such folder yet, or its file system has no locks, nobody is waited for.
     """
-    for torn in directory.glob(_TEMPORARY.format(name="*", token="*")):
+    with ExitStack() as stack:
+        with suppress(OSError):
+            descriptor = os.open(directory, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+def remove_torn(directory: Path, name: str = "*") -> None:
+    """Remove what processes that were killed while writing `name` left half written in `directory`.
+
+    Only for the process that is alone in writing that.
+    """
+    for torn in directory.glob(_TEMPORARY.format(name=name, token="*")):
         with suppress(OSError):
             torn.unlink()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pandas as pd
@@ -19,13 +20,24 @@ import pytest
 from scripts.collect import main
 from wnrepro.commands.composition import expand
 from wnrepro.errors import RunError
+from wnrepro.replacement import alone_in
+from wnrepro.runs import collection
 from wnrepro.runs.collection import Report, collect, find_runs
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import read_rows
-from wnrepro.runs.tables import CURVES_FILE, LAYERS_FILE, METRICS, RUNS_FILE, SETTINGS
+from wnrepro.runs.tables import (
+    CURVES_FILE,
+    LAYERS_FILE,
+    METRICS,
+    RUNS_FILE,
+    SETTINGS,
+    TABLES,
+    CollectedRun,
+    read_tables,
+)
 from wnrepro.train import train
 
-FILES = (RUNS_FILE, CURVES_FILE, LAYERS_FILE)
+ROOT = Path(__file__).resolve().parents[2]
 METRICS_FILE, TIMING_FILE = "metrics.csv", "timing.csv"
 
 
@@ -186,9 +198,39 @@ def test_collecting_again_changes_no_byte(trained: Path, tmp_path: Path) -> None
     assert (again.new, again.known, again.problems) == ([], 7, [])
     assert tables(tmp_path) == before
     assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == times
-    assert set(before) == set(FILES)
+    assert set(before) == set(TABLES)
     for file in (CURVES_FILE, LAYERS_FILE):
         assert before[file][3:8] == bytes(5), "the file's name or the time is in gzip's header"
+
+
+def test_what_a_killed_collecting_left_is_cleared_away(trained: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    collect([trained], results)
+    before = tables(results)
+    for file in TABLES:
+        (results / f".{file}.0123456789ab.tmp").write_bytes(b"torn")
+    (results / ".claims.md.0123456789ab.tmp").write_bytes(b"another command's")
+    collect([trained], results)
+    assert set(tables(results)) == {*before, ".claims.md.0123456789ab.tmp"}
+
+
+def test_two_at_once_wait_for_one_another(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reads the tables, adds its runs and writes them: what is written between is lost."""
+    read = Event()
+
+    def reading(results: Path) -> dict[str, CollectedRun]:
+        read.set()
+        return read_tables(results)
+
+    monkeypatch.setattr(collection, "read_tables", reading)
+    other = Thread(target=collect, args=([trained], tmp_path))
+    with alone_in(tmp_path):
+        other.start()
+        assert not read.wait(0.3)
+    other.join()
+    assert len(rows(tmp_path)) == 7
 
 
 def test_the_order_of_folders_does_not_matter(trained: Path, tmp_path: Path) -> None:
@@ -406,7 +448,7 @@ def test_a_crash_between_two_files_is_mended_by_repeating(trained: Path, tmp_pat
     assert tables(results) == expected
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", TABLES)
 def test_damaged_tables_are_never_written_over(trained: Path, tmp_path: Path, file: str) -> None:
     collect([trained / "digits_wn"], tmp_path)
     path = tmp_path / file
@@ -453,9 +495,8 @@ def test_a_name_is_one(name: str, trained: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_shows_what_there_is(trained: Path, tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "scripts/collect.py", str(trained), "--results", str(tmp_path)]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "7 runs in" in result.stdout
     assert "7 new" in result.stdout
     assert re.search(r"^main +digits +plain +3 +3 +1$", result.stdout, re.MULTILINE)

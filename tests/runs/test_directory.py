@@ -369,11 +369,40 @@ def test_commit_and_dirty_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert state("notes do not count") == (head, False)
     (checkout / "wnrepro" / "b.py").touch()
     assert state("new code counts") == (head, True)
+    git(checkout, "config", "status.showUntrackedFiles", "no")
+    assert state("new code that git is told not to show") == (head, True)
+    other = tmp_path / "other"
+    git(tmp_path, "init", "-q", str(other))
+    git(other, "commit", "-q", "--allow-empty", "-m", "another repository's")
+    for variable, value in (("GIT_DIR", other / ".git"), ("GIT_WORK_TREE", other)):
+        monkeypatch.setenv(variable, str(value))
+        assert state(f"in a hook of another repository, by {variable}") == (head, True)
+        monkeypatch.delenv(variable)
     monkeypatch.setattr(manifests, "_CHECKOUT", checkout / "wnrepro")
     assert state("installed inside somebody's repository") == (None, None)
     monkeypatch.setattr(manifests, "_CHECKOUT", checkout)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert state("no git") == (None, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_checkout_of_another_owner_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkout = tmp_path / "checkout"
+    git(tmp_path, "init", "-q", str(checkout))
+    git(checkout, "commit", "-q", "--allow-empty", "-m", "first")
+    for path in (checkout, checkout / ".git"):
+        os.chown(path, 12345, 12345)
+    monkeypatch.setattr(manifests, "_CHECKOUT", checkout)
+    for k in range(2):
+        (tmp_path / str(k)).mkdir()
+        assert write_manifest(RunDirectory(tmp_path / str(k)), CONFIG)["commit"] is None
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.startswith("the manifest names no commit: fatal: detected dubious ownership")
+    assert said.endswith(f"run git config --global --add safe.directory {checkout}")
+    assert "\n" not in said
 
 
 def test_config_and_rows_are_written(tmp_path: Path) -> None:

@@ -28,12 +28,14 @@ from typing import Any
 from tqdm import tqdm
 
 from wnrepro.errors import ConfigError, RunError
+from wnrepro.replacement import alone_in, remove_torn
 from wnrepro.runs.identity import computed, differences, identity
 from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
 from wnrepro.runs.status import STATUS_FILE, Status, read_status
 from wnrepro.runs.tables import (
     SETTINGS,
+    TABLES,
     UNFINISHED,
     Cells,
     CollectedRun,
@@ -90,6 +92,19 @@ def collect(
     """
     if not name.strip() or not name.isprintable():
         raise ConfigError(f"--name {name!r} is no name: give it letters, on one line")
+    with alone_in(results):
+        for file in TABLES:
+            remove_torn(results, file)
+        return _collect(folders, results, name, replace, in_progress)
+
+
+def _collect(
+    folders: Iterable[Path],
+    results: Path,
+    name: str,
+    replace: bool,
+    in_progress: Callable[[Mapping[str, Any]], bool],
+) -> Report:
     report = Report(read_tables(results))
     before = dict(report.runs)
     found: dict[str, list[CollectedRun]] = defaultdict(list)

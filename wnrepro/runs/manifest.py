@@ -1,13 +1,16 @@
 """What was run, by which code, on which machine: `manifest.json`."""
 
 import json
+import logging
 import os
 import platform
+import re
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ FORMAT = 1
 """Version of the manifest's layout; a reader refuses a higher one."""
 
 _PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb", "wnrepro")
+_warn_once = cache(logging.getLogger(__name__).warning)
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _MAX_DIFFERENCES = 3
 _INSTRUCTIONS = {
@@ -140,16 +144,28 @@ def _git_state() -> dict[str, Any]:
     def git(*arguments: str) -> str:
         # No optional locks: runs side by side would get in each other's way.
         command = ["git", "--no-optional-locks", "-C", str(_CHECKOUT), *arguments]
+        # Not $GIT_DIR and the like, which name another repository; safe.directory may be set by
+        # $GIT_CONFIG_COUNT.
+        kept = {k: v for k, v in os.environ.items() if not re.match("GIT_(?!CONFIG_)", k)}
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
+            command, capture_output=True, text=True, check=True, timeout=10, env=kept
         ).stdout.strip()
 
-    with suppress(OSError, ValueError, subprocess.SubprocessError):
+    try:
         # A package installed into an environment inside somebody's repository is not of it.
         if Path(git("rev-parse", "--show-toplevel")).resolve() == _CHECKOUT:
             commit = git("rev-parse", "HEAD")
-            changed = git("status", "--porcelain", "--", "wnrepro", "conf", "pyproject.toml")
+            changes = ("status", "--porcelain", "--untracked-files=all")
+            changed = git(*changes, "--", "wnrepro", "conf", "pyproject.toml")
             return {"commit": commit, "dirty": bool(changed)}
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if (_CHECKOUT / ".git").exists():
+            said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+            lines = said.strip().splitlines() or ["git failed"]
+            advice = next((line.strip() for line in lines if "safe.directory" in line), "")
+            _warn_once(
+                "the manifest names no commit: %s%s", lines[0], f"; run {advice}" if advice else ""
+            )
     return {}
 
 

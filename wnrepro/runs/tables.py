@@ -27,6 +27,7 @@ from wnrepro.tasks import COLUMNS, task_of
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.csv.gz"
 LAYERS_FILE = "layers.csv.gz"
+TABLES = (RUNS_FILE, CURVES_FILE, LAYERS_FILE)
 SETTINGS = {
     "data": "data.name",
     "arm": "norm.name",
@@ -146,10 +147,7 @@ def read_tables(results: Path) -> dict[str, CollectedRun]:
     path = results / RUNS_FILE
     if not path.exists():
         return {}
-    rows = {
-        file: _by_identity(_read_table(results / file), results / file)
-        for file in (RUNS_FILE, CURVES_FILE, LAYERS_FILE)
-    }
+    rows = {file: _by_identity(_read_table(results / file), results / file) for file in TABLES}
     runs = {}
     for key, found in rows[RUNS_FILE].items():
         run = CollectedRun(

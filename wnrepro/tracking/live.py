@@ -129,7 +129,7 @@ class WandbTracker:
         if run.url is not None:
             log.info("W&B: %s", run.url)
         else:
-            login = "python -m wandb login && " if why == service.NOT_LOGGED_IN else ""
+            login = "python -m wandb login && " if why.startswith(service.NOT_LOGGED_IN) else ""
             path = shlex.quote(str(run.directory))
             log.info("W&B%s; to upload later: %spython -m wandb sync %s", why, login, path)
         self._settled.set()

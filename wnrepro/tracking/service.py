@@ -44,7 +44,7 @@ def mode() -> tuple[str, str]:
     try:
         logged_in = wandb.login(prompt=False, verify=False)
     except Exception as error:  # a key that cannot be one
-        return "offline", f": offline ({reason(error).rstrip('.')})"
+        return "offline", f"{NOT_LOGGED_IN} ({reason(error).rstrip('.')})"
     return ("online", "") if logged_in else ("offline", NOT_LOGGED_IN)
 
 

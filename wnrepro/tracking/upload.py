@@ -175,10 +175,10 @@ def _logged_in() -> Any:
         mode, why = service.mode()
     except (ImportError, ValueError) as error:
         raise TrackingError(f"W&B cannot be used: {service.reason(error)}") from error
-    if why == service.NOT_LOGGED_IN:
+    if why.startswith(service.NOT_LOGGED_IN):
         raise TrackingError(
-            "you are not logged in to W&B: do so with `python -m wandb login`, or set "
-            "$WANDB_API_KEY, and repeat the command"
+            f"you are not logged in to W&B{why.removeprefix(service.NOT_LOGGED_IN)}: do so with "
+            "`python -m wandb login`, or set $WANDB_API_KEY, and repeat the command"
         )
     if mode != "online":
         raise TrackingError(
