@@ -2,7 +2,10 @@
 
 import copy
 import pickle
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +84,80 @@ def test_starting_weights_come_from_the_generator_alone() -> None:
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert draws[0].std().item() == pytest.approx(0.05, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_layer_that_has_run_starts_again_as_a_new_one(arm: str, kind: str) -> None:
+    make, shape = LINEAR[kind]
+    used, new = (NormalizedLayer(arm, make()) for _ in range(2))
+    used(torch.randn(shape) * 3 + 1)
+    v, g, b = torch.randn(new.v.shape), 1 + torch.rand(new.b.shape), torch.randn(new.b.shape)
+    x = torch.randn(shape)
+    for values in ((v,), (v, g), (v, g, b)):
+        for layer in (used, new):
+            layer.start_from_(*values)
+        assert torch.equal(used.eval()(x), new.eval()(x))
+    used.train()(x)
+    for layer in (used, new):
+        layer.reset_parameters(torch.Generator().manual_seed(0))
+    assert torch.equal(used.eval()(x), new.eval()(x))
+
+
+@pytest.mark.parametrize("arm", ["plain", "wn", "mean_only_bn", "wn_mean_only_bn"])
+def test_v_g_and_b_are_set_in_one_call(arm: str) -> None:
+    x, v = torch.randn(50, 6, dtype=torch.float64), torch.randn(4, 6, dtype=torch.float64)
+    g, b = torch.rand(4, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+    layer = NormalizedLayer(arm, nn.Linear(6, 4).double())
+    layer.start_from_(v, g=g, b=b)
+    t = x @ (g[:, None] * v / v.norm(dim=1, keepdim=True)).T
+    if "mean_only" in arm:
+        t = t - t.mean(0)
+    torch.testing.assert_close(layer(x), t + b)
+    layer.start_from_(v, g=v.norm(dim=1))
+    weight = layer.linear.weight
+    assert isinstance(weight, torch.Tensor)
+    torch.testing.assert_close(weight, v)
+
+
+def test_g_and_b_of_a_normaliser_are_set_where_they_are() -> None:
+    v, g, b = torch.randn(4, 6), torch.rand(4), torch.randn(4)
+    for arm in ("bn", "layer_norm", "plain_frozen_scale"):
+        layer = NormalizedLayer(arm, nn.Linear(6, 4))
+        layer.start_from_(v, g, b)
+        assert layer.g is not None
+        for own, given in ((layer.v, v), (layer.g, g), (layer.b, b)):
+            assert torch.equal(own, given)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_nothing_is_rounded_without_a_word(arm: str) -> None:
+    layer = NormalizedLayer(arm, nn.Linear(6, 4))
+    before = copy.deepcopy(layer.state_dict())
+    v, one = torch.randn(4, 6), torch.ones(4)
+    wrong = [
+        ("v is torch.float64, the layer torch.float32", (v.double(), one, one)),
+        ("g is torch.float64", (v, one.double(), one)),
+        ("b is torch.complex64", (v, one, one.to(torch.complex64))),
+    ]
+    for message, values in wrong:
+        with pytest.raises(TypeError, match=message):
+            layer.start_from_(*values)
+    with pytest.raises(ValueError, match=r"g has shape \(6,\), the layer \(4,\)"):
+        layer.start_from_(v, torch.ones(6))
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+    layer.start_from_(v.bfloat16(), one.long())  # holds each of them
+    layer.double().start_from_(v)
+
+
+def test_running_averages_have_a_name() -> None:
+    has = {"running_mean": {"bn", "mean_only_bn", "wn_mean_only_bn"}, "running_var": {"bn"}}
+    for arm in ARMS:
+        layer = NormalizedLayer(arm, nn.Linear(6, 4))
+        for name, arms in has.items():
+            average = getattr(layer, name)
+            assert (average is not None) == (arm in arms)
+            assert average is getattr(layer.normaliser, name, None)
 
 
 def test_v_g_and_b_are_the_papers_names_in_every_arm() -> None:
@@ -244,3 +321,17 @@ def test_an_arm_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_word_for_a_normaliser_has_its_class() -> None:
     assert {arm.normaliser for arm in ARMS.values()} - {None} <= set(normalized_layer._NORMALISERS)
+
+
+def test_the_documented_network_beside_other_code() -> None:
+    page = Path(__file__).parents[2] / "docs" / "layers.md"
+    (example,) = re.findall(r"```python\n(.*?ARMS.*?)```", page.read_text(), re.DOTALL)
+    torch.manual_seed(0)
+    found: dict[str, Any] = {}
+    exec(example, found)
+    scores = found["scores"]
+    assert set(scores) == set(ARMS)
+    for same in (("plain", "wn"), ("mean_only_bn", "wn_mean_only_bn")):
+        torch.testing.assert_close(*(scores[arm] for arm in same), rtol=1e-3, atol=1e-4)
+    for arm in TAKES_INIT:
+        assert scores[arm].var(0, correction=0).mean().item() == pytest.approx(1, abs=1e-3)

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wnrepro.nn.running_statistics import RunningStatistics
 from wnrepro.nn.weight_norm import is_eager
 
 
-class MeanOnlyBatchNorm(nn.Module):
+class MeanOnlyBatchNorm(RunningStatistics):
     """What `MeanOnlyBatchNorm1d`, `2d` and `3d` share; see there."""
 
     ranks: ClassVar[tuple[int, ...]]
     shapes: ClassVar[str]
-    running_mean: Tensor
+    running_var = None
 
     def __init__(
         self,
@@ -25,33 +26,25 @@ class MeanOnlyBatchNorm(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if momentum is None or not 0 <= momentum <= 1:  # None: torch's cumulative average
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}")
-        self.num_features = num_features
-        self.momentum = momentum
-        self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
+        super().__init__(num_features, momentum, device, dtype)
         self.bias = (
             nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype)) if bias else None
         )
 
-    def forward(self, t: Tensor) -> Tensor:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, t: Tensor
+    ) -> Tensor:
         self._check(t)
         narrow = t.is_cpu and t.dtype == torch.bfloat16 and is_eager()
-        if not self.training:
+        if not self.takes_batch:
             return _shifted(t, self.running_mean, self.bias, narrow)
         if narrow:
             out, mean = _Centred.apply(t, self.bias)
         else:
             mean = _mean_per_channel(t)
             out = _shifted(t, mean, self.bias)
-        with torch.no_grad():
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.follow(mean)
         return out
-
-    def reset_running_stats(self) -> None:
-        """running_mean ← 0."""
-        self.running_mean.zero_()
 
     def reset_parameters(self) -> None:
         """running_mean ← 0 and b ← 0."""
@@ -70,7 +63,7 @@ class MeanOnlyBatchNorm(nn.Module):
                 f"{type(self).__name__} takes {self.shapes} with C = {self.num_features}, "
                 f"got {tuple(t.shape)}"
             )
-        if self.training and t.numel() <= self.num_features:
+        if self.takes_batch and t.numel() <= self.num_features:
             raise ValueError(
                 f"{type(self).__name__} needs more than one value per channel in training, "
                 f"got an input of shape {tuple(t.shape)}"
@@ -149,7 +142,8 @@ _DOC = """Mean-only batch normalization of {shapes} (paper section 2.3, eq. 7 an
         device: of the bias and the running mean.
         dtype: likewise.
 
-    All but num_features by name only: torch's batch norm has eps in second place.
+    All but num_features by name only: torch's batch norm has eps in second place. Torch's tools
+    find it as a batch norm (see `RunningStatistics`).
 
     Raises:
         ValueError: momentum outside [0, 1]; when called, an input of another rank or channel

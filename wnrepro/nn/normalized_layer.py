@@ -34,6 +34,7 @@ from wnrepro.nn.mean_only_batch_norm import (
     MeanOnlyBatchNorm2d,
     MeanOnlyBatchNorm3d,
 )
+from wnrepro.nn.running_statistics import RunningStatistics
 from wnrepro.nn.weight_norm import weight_norm
 
 V_STD = 0.05
@@ -103,6 +104,7 @@ class NormalizedLayer(nn.Module):
     they are kept; v is the weight itself where the arm has no weight norm, and g is None where
     the arm has none. v has the shape of torch's weight. Its axis 0 is the unit, but for transposed
     convolutions, of which it is (in, out/groups, *k): `by_unit` puts the units on axis 0 for any.
+    `layer.running_mean` and `layer.running_var` are the averages for evaluation, None without.
 
     Raises ValueError for an unknown arm, or for a linear map without a bias in the arms that keep
     b in it (those without a normaliser); TypeError for another kind of linear map.
@@ -178,8 +180,18 @@ class NormalizedLayer(nn.Module):
         """
         return _by_unit(self.linear, v)
 
+    @property
+    def running_mean(self) -> Tensor | None:
+        """The normaliser's running average of μ[t], (out,); None where the arm has none."""
+        return getattr(self.normaliser, "running_mean", None)
+
+    @property
+    def running_var(self) -> Tensor | None:
+        """The normaliser's running average of σ²[t], (out,); None where the arm has none."""
+        return getattr(self.normaliser, "running_var", None)
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new starting weights from `generator`; g = 1, b = 0."""
+        """Draw new starting weights from `generator`; g = 1, b = 0; running averages too."""
         v = torch.empty_like(self.by_unit(self.v))
         if self._facts.start == "glorot":
             nn.init.xavier_uniform_(v, generator=generator)
@@ -188,24 +200,38 @@ class NormalizedLayer(nn.Module):
         self.start_from_(_as_stored(self.linear, v))
 
     @torch.no_grad()
-    def start_from_(self, v: Tensor) -> None:
-        """Start from the given v with g = 1 and b = 0, whatever the arm makes of them.
+    def start_from_(self, v: Tensor, g: Tensor | None = None, b: Tensor | None = None) -> None:
+        """Start from the given v, g and b, whatever the arm makes of them; running averages too.
 
-        v: of `self.v`'s shape. Arms whose `start` is "unit" start from w = v/‖v‖, with a norm for
-        each output unit, and all others from v as it is.
+        v: of `self.v`'s shape. g, b: (out,); without them 1 and 0. Arms whose `start` is "unit"
+            start from w = g·v/‖v‖, with a norm for each output unit (which is v itself for
+            g = ‖v‖), and all others from v as it is, with g where the arm has it.
+        Raises ValueError for another shape, and TypeError for a dtype that the layer's cannot hold
+        (float64 for float32), before anything is changed.
         """
-        if v.shape != self.v.shape:
-            raise ValueError(f"v has shape {tuple(v.shape)}, the layer {tuple(self.v.shape)}")
+        v = self._holding("v", v, self.v)
+        g = torch.ones_like(self.b) if g is None else self._holding("g", g, self.b)
+        b = torch.zeros_like(self.b) if b is None else self._holding("b", b, self.b)
         if self._facts.start == "unit":
-            by_unit = self.by_unit(v)
-            ones = torch.ones(by_unit.shape[0], device=v.device, dtype=v.dtype)
-            v = _as_stored(self.linear, weight_norm(by_unit, ones))
+            v = _as_stored(self.linear, weight_norm(self.by_unit(v), g))
         normalised = isinstance(self.linear, WeightNormLayer)
         set_in_place(self.linear, "v" if normalised else "weight", v)
         if self.g is not None:
-            owner = self.linear if normalised else self.normaliser
-            set_in_place(owner, "g", torch.ones_like(self.g))
-        set_in_place(self._owner_of_b, "bias", torch.zeros_like(self.b))
+            set_in_place(self.linear if normalised else self.normaliser, "g", g)
+        set_in_place(self._owner_of_b, "bias", b)
+        if isinstance(self.normaliser, RunningStatistics):
+            self.normaliser.reset_running_stats()
+
+    def _holding(self, name: str, given: Tensor, own: Tensor) -> Tensor:
+        """The given tensor on the device and in the dtype of the layer's own, or an error."""
+        if given.shape != own.shape:
+            raise ValueError(f"{name} has shape {tuple(given.shape)}, the layer {tuple(own.shape)}")
+        if torch.promote_types(given.dtype, own.dtype) != own.dtype:
+            raise TypeError(
+                f"{name} is {given.dtype}, the layer {own.dtype}, which would round it: convert "
+                f"the layer (layer.to({given.dtype})), or round {name} yourself"
+            )
+        return given.to(own)
 
     @torch.no_grad()
     def scale_weight_(self, mean: Tensor, std: Tensor) -> None:
