@@ -1,6 +1,5 @@
 """Further processes start wherever they can; where they cannot, one line says why."""
 
-import multiprocessing
 import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
@@ -37,7 +36,7 @@ def test_a_machine_that_refuses_them_says_so_in_one_line(
         raise OSError(28, "No space left on device")
 
     if where == "semaphores":
-        monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", full)
+        monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", full)
     elif where == "folder":
         monkeypatch.setattr(tempfile, "gettempdir", full)
     else:
