@@ -382,6 +382,8 @@ train.main()
     result = run(tmp_path, *SMALL, code=code)
     assert status(only_run(tmp_path))["state"] == "done"
     assert "no curves.png (ValueError: too many arms): the record is whole" in result.stderr
+    assert "already done" in run(tmp_path, *SMALL).stderr
+    assert (only_run(tmp_path) / "curves.png").exists()
 
 
 def test_a_full_disk_keeps_what_is_recorded(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -25,7 +26,7 @@ from wnrepro.commands.command_line import GOES_ON, arguments, guarded
 from wnrepro.commands.composition import compose_one
 from wnrepro.config import Config, as_dict, as_yaml, compiles
 from wnrepro.errors import RunError
-from wnrepro.runs.directory import RunDirectory
+from wnrepro.runs.directory import CURVES_FILE, RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
@@ -79,6 +80,8 @@ def train(config: Config, *, progress: bool = False) -> Status:
         with directory.claim():
             if directory.found is not None and directory.found.finished:
                 log.info("already %s: nothing to do", directory.found.state)
+                if not (directory.path / CURVES_FILE).exists():  # killed while it was drawn
+                    _picture(directory.path)
                 return directory.found
             return _train(config, directory, interruption, progress)
 
@@ -230,17 +233,7 @@ class _Run:
     def _end(self, state: str) -> None:
         """Record first, show afterwards: a picture that fails takes nothing from a run."""
         self.record(state)
-        picture = None
-        if self.metrics:
-            from wnrepro.analysis.curves import draw_curves
-
-            try:
-                picture = draw_curves(self.directory.path)
-            except Exception as error:
-                log.warning(
-                    "no curves.png (%s: %s): the record is whole", type(error).__name__, error
-                )
-        self.tracker.finish(state, picture)
+        self.tracker.finish(state, _picture(self.directory.path) if self.metrics else None)
 
     def keep(self) -> None:
         """Save, record and show what there is, and set the time before which not to do it again."""
@@ -289,6 +282,17 @@ class _Run:
             dynamic_ncols=True,
             disable=None if shown else True,  # None: where stderr is no terminal
         )
+
+
+def _picture(directory: Path) -> Path | None:
+    """Draw `curves.png`; None where that fails."""
+    from wnrepro.analysis.curves import draw_curves
+
+    try:
+        return draw_curves(directory)
+    except Exception as error:
+        log.warning("no %s (%s: %s): the record is whole", CURVES_FILE, type(error).__name__, error)
+        return None
 
 
 def _metrics_row(epoch: "Epoch") -> dict[str, Any]:

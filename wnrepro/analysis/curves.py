@@ -18,11 +18,10 @@ from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.drawing import INK
 from wnrepro.errors import RunError
+from wnrepro.runs.directory import CURVES_FILE
 from wnrepro.runs.manifest import read_manifest
 from wnrepro.runs.rows import METRICS_FILE, Row, read_rows
 from wnrepro.tasks import Task, task_of
-
-CURVES_FILE = "curves.png"
 
 _INIT_LABELS = {"none": "no init", "data_dependent": "data-dependent init"}
 _PARTS = (("test", "test", "-"), ("held_out", "held-out", "-"), ("train", "training", "--"))

@@ -16,6 +16,7 @@ from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Value
 from wnrepro.runs.status import State, Status
 
 LOCK_FILE = "lock"
+CURVES_FILE = "curves.png"
 
 
 class RunDirectory:
