@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from wnrepro.arms import ARMS
+from wnrepro.errors import RunError
 from wnrepro.replacement import replace_file
 
 Colour = str | tuple[float, ...]
@@ -186,6 +187,24 @@ def save(
             if form == "svg":
                 svg = darkened(image.getvalue().decode())
                 replace_file(stem.with_name(f"{stem.name}-dark.svg"), svg)
+
+
+def show(draw: Callable[[], Figure]) -> None:
+    """Open a window with the figure that `draw` makes in this style, and wait until it is closed.
+
+    Raises:
+        RunError: there is no screen, or nothing installed that opens windows.
+    """
+    from matplotlib import pyplot
+
+    with style.context(["default", _STYLE]):
+        canvas = type(pyplot.figure().canvas)
+        pyplot.close()
+        if canvas.required_interactive_framework is None:
+            raise RunError("there is no window to be had here: write a file, with --to runs.png")
+        manager = canvas.new_manager(draw(), 1)
+        manager.show()
+        manager.start_main_loop()
 
 
 def darkened(svg: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,23 @@ _TITLE_CHARACTERS = 92
 """As many of 10 pt as go into the width."""
 
 
+class Line(NamedTuple):
+    """How a line looks, and what is written at its end. place: its own place for markers."""
+
+    name: str
+    colour: str
+    marker: str
+    place: int = 0
+
+
+def line_of(arm: str | Line) -> Line:
+    """An arm's line; what is a line already is given back."""
+    if isinstance(arm, Line):
+        return arm
+    own = ARMS[arm]
+    return Line(own.short, own.colour, own.marker, list(ARMS).index(arm))
+
+
 def begin(
     title: str, columns: int = 2, height: float = 3.2, mosaic: str = ""
 ) -> tuple[Figure, list[Axes]]:
@@ -65,7 +83,13 @@ def drawn_as(shown: Callable[[Interval], Point]) -> Spread:
 
 
 def draw_mean(
-    axes: Axes, data: pd.DataFrame, x: str, y: str, arm: str, band: Spread | None, **style: object
+    axes: Axes,
+    data: pd.DataFrame,
+    x: str,
+    y: str,
+    arm: str | Line,
+    band: Spread | None,
+    **style: object,
 ) -> Point:
     """The arm's mean of `y` at each `x`, with a band where there are several seeds.
 
@@ -84,11 +108,11 @@ def draw_mean(
     return math.inf, float(np.asarray(axes.lines[-1].get_ydata())[-1])
 
 
-def look(arm: str) -> dict[str, object]:
+def look(arm: str | Line) -> dict[str, object]:
     """Colour and marker of an arm's line."""
-    colour = ARMS[arm].colour
+    _, colour, marker, _ = line_of(arm)
     edge = {"markeredgecolor": colour, "markeredgewidth": 1}
-    return {"color": colour, "marker": ARMS[arm].marker, **edge}
+    return {"color": colour, "marker": marker, **edge}
 
 
 def draw_crosses_above(axes: Axes, place: float, arm: str, row: int = 0) -> None:
@@ -107,7 +131,7 @@ def explain_crosses(axes: Axes, records: Records) -> None:
         axes.set_xlabel(f"{axes.get_xlabel()}\n{CROSSES}".lstrip("\n"))
 
 
-def name_lines(axes: Axes, ends: Mapping[str, Point]) -> None:
+def name_lines(axes: Axes, ends: Mapping[str | Line, Point] | Mapping[str, Point]) -> None:
     """Name the lines of arms where they end, or, beside its marker, at the right edge: x = ∞.
 
     To be called when the axes have their limits and scales.
@@ -116,18 +140,18 @@ def name_lines(axes: Axes, ends: Mapping[str, Point]) -> None:
     left, right = axes.get_xlim()
     found = []
     for arm, (x, y) in ends.items():
-        marker = ARMS[arm].marker if x == math.inf else ""
+        name, colour, marker, _ = line_of(arm)
         place = (min(max(x, left), right), min(max(y, low), high))
-        found.append(drawing.End(*place, ARMS[arm].short, ARMS[arm].colour, marker))
+        found.append(drawing.End(*place, name, colour, marker if x == math.inf else ""))
     label_ends(axes, found)
 
 
-def marks(arm: str, count: int) -> list[int]:
+def marks(arm: str | Line, count: int) -> list[int]:
     """Which of the `count` points of an arm's line have its marker: the last and a few before.
 
     Each arm's stand elsewhere, so that lines that lie upon one another can be told apart.
     """
-    lap, place = divmod(list(ARMS).index(arm), _LAP)
+    lap, place = divmod(line_of(arm).place % (2 * _LAP), _LAP)
     offset = (place + 0.5 + 0.5 * lap) / _LAP
     return sorted(
         {round((k + offset) / _MARKED * (count - 1)) for k in range(_MARKED)} | {count - 1}

@@ -1,11 +1,13 @@
 """Some of the runs: those in which keys of the config have the values asked for."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from wnrepro.analysis.tidy import Results, keys_of
 from wnrepro.errors import ConfigError, did_you_mean
+from wnrepro.runs.tables import SETTINGS
 
 _MISSING = ("null", "none")
 _SHOWN = 8
@@ -42,7 +44,7 @@ def column_of(final: pd.DataFrame, key: str) -> pd.Series:
     """
     keys = keys_of(final["config"])
     ends = [each for each in keys if each.endswith(f".{key}")]
-    for name in (key, f"{key}.name", *(ends if len(ends) == 1 else ())):
+    for name in (key, f"{key}.name", SETTINGS.get(key), *(ends if len(ends) == 1 else ())):
         if name in keys:
             return keys[name]
     if key in final and key != "config":
@@ -52,13 +54,20 @@ def column_of(final: pd.DataFrame, key: str) -> pd.Series:
     raise ConfigError(f"{key} is no key of these runs{close}; they have {', '.join(short)}")
 
 
-def shown(values: pd.Series) -> list[str]:
-    """Each value once, in order, as people write it."""
+def unique(values: pd.Series) -> list:
+    """Each value once: numbers by size, then words, then NaN."""
     known = sorted(values.dropna().unique(), key=lambda value: (isinstance(value, str), value))
-    return [*map(said, known), *(["null"] if values.isna().any() else [])]
+    return [*known, *([math.nan] if values.isna().any() else [])]
+
+
+def shown(values: pd.Series) -> list[str]:
+    """Each value once, as people write it."""
+    return list(map(said, unique(values)))
 
 
 def said(value: object) -> str:
+    if pd.isna(value):
+        return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

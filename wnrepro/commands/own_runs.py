@@ -1,5 +1,8 @@
-"""Your own runs, finished or going on, collected or not: two settings compared.
+"""Your own runs, finished or going on, collected or not: drawn, and two settings compared.
 
+    python -m wnrepro.runs plot                                     all runs in ./runs
+    python -m wnrepro.runs plot runs/cifar10_wn --paper             beside the paper's figure 1
+    python -m wnrepro.runs plot mine norm=wn --by lr --to rates.svg
 python -m wnrepro.runs compare norm=wn norm=bn                  of the runs in ./runs
 python -m wnrepro.runs compare "lr=0.001 norm=wn" lr=0.003      several conditions in quotes
 python -m wnrepro.runs compare mine/digits_wn yours/digits_wn   two folders
@@ -9,16 +12,26 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from wnrepro.analysis.comparison import Compared, compare, differences
 from wnrepro.analysis.exhibit import MISSING, number, with_interval
-from wnrepro.analysis.selection import column_of, matching
-from wnrepro.analysis.tidy import Results, results
+from wnrepro.analysis.selection import column_of, matching, said
+from wnrepro.analysis.tidy import Results, differing, keys_of, labels, results
 from wnrepro.commands.overview import print_table
-from wnrepro.errors import RunError
-from wnrepro.tasks import PARTS, task_of
+from wnrepro.errors import ConfigError, RunError
+from wnrepro.replacement import make_folder
+from wnrepro.tasks import task_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from wnrepro.analysis.own_curves import Drawn
+
+FORMS = ("png", "svg", "pdf")
+PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
 
 
 def gather(words: Sequence[str], roots: Sequence[Path]) -> Results:
@@ -42,6 +55,57 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def plot(
+    words: Sequence[str],
+    *,
+    by: str | None = None,
+    beside_paper: bool = False,
+    to: Path = Path("runs.png"),
+    window: bool = False,
+) -> None:
+    """Draw runs by epoch, into the file `to` or, with `window`, on the screen.
+
+    words: folders and conditions, as `gather` takes them. by: what has a colour of its own.
+
+    Raises:
+        ConfigError, RunError: as `gather`; or the picture can neither be written nor shown.
+    """
+    if to.suffix[1:] not in FORMS:
+        raise ConfigError(f"--to {to}: its ending says how it is written: {', '.join(FORMS)}")
+    found = gather(words, [Path("runs")])
+
+    from wnrepro import drawing  # seaborn takes seconds to import, and refusing shall take none
+    from wnrepro.analysis import own_curves, paper
+
+    theirs = paper.load(PAPER) if beside_paper else None
+    drawn = own_curves.lines_of(found.final, by)
+    if theirs is not None and own_curves.with_paper(found.final, theirs).empty:
+        _tell("without the paper's curves: its figure 1 has five arms, on CIFAR-10")
+
+    def figure() -> "Figure":
+        return own_curves.draw(found, drawn, theirs)
+
+    if window:
+        drawing.show(figure)
+    else:
+        make_folder(to.parent)
+        drawing.save(figure, to.with_suffix(""), [to.suffix[1:]])
+        print(f"{to}: {len(found.final)} runs")
+    if len(drawn) > 1:
+        print_table(_settings(drawn))
+
+
+def _settings(drawn: Sequence["Drawn"]) -> list[tuple[str, ...]]:
+    """A row for each line: its name, and the values of all keys in which the runs differ."""
+    runs = pd.concat([each.final for each in drawn])
+    keys = keys_of(runs["config"])
+    further = differing(keys)
+    first = [keys.loc[each.final.index[0], further] for each in drawn]
+    names = [each.line.name for each in drawn]
+    rows = [(name, *map(said, values)) for name, values in zip(names, first, strict=True)]
+    return [("", *further), *rows]
+
+
 def show_comparison(sides: Sequence[str], roots: Sequence[Path]) -> None:
     """Print how two settings differ: in each metric, with intervals, and in their configs.
 
@@ -55,10 +119,10 @@ def show_comparison(sides: Sequence[str], roots: Sequence[Path]) -> None:
     for name, side, final in zip("AB", sides, (a, b), strict=True):
         print(f"{name}: {side}: {_runs(final)}")
     print()
-    labels = _labels(a) | _labels(b)
+    label = labels(task_of(a["config"].iloc[0]))
     asked = {column_of(a, key).name for side in sides for key in _keys(side)}
     rows = [("after the last epoch", "A", "B", "A − B", "Welch, 95 %", "paired by seed, 95 %")]
-    print_table(rows + [_row(each, labels[each.metric]) for each in compared])
+    print_table(rows + [_row(each, label[each.metric]) for each in compared])
     if any(min(each.n_a, each.n_b) < 2 for each in compared):
         print("One run on a side has no interval: train further seeds.")
     print()
@@ -81,16 +145,6 @@ def _runs(final: pd.DataFrame) -> str:
     lost = [f"{n} {status}: in no mean" for status, n in counts.items() if status != "done"]
     many = "run, seed" if len(final) == 1 else "runs, seeds"
     return "; ".join([f"{len(final)} {many} {seeds}", *lost])
-
-
-def _labels(final: pd.DataFrame) -> dict[str, str]:
-    """Column of a metric → as people read it, with its unit."""
-    return {
-        f"{part}_{metric.name}": f"{part.replace('_', '-')} {metric.label}"
-        + (f" ({metric.unit})" if metric.unit else "")
-        for metric in task_of(final["config"].iloc[0]).metrics
-        for part in PARTS
-    }
 
 
 def _row(each: Compared, label: str) -> tuple[str, ...]:

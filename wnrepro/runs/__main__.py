@@ -1,4 +1,4 @@
-"""python -m wnrepro.runs status | plan | compare.
+"""python -m wnrepro.runs status | plan | plot | compare.
 
 See `wnrepro.commands.overview` and `wnrepro.commands.own_runs`.
 """
@@ -19,6 +19,14 @@ def main() -> int:
     plan = commands.add_parser("plan", help="what a sweep would run, and what that takes")
     plan.add_argument("overrides", nargs="+", metavar="OVERRIDE", help="as +sweep=digits_arms")
     plan.add_argument("-cd", "--config-dir", metavar="DIR", help="one more folder like conf/")
+    plot = commands.add_parser("plot", help="runs by epoch, a line for each setting")
+    plot.add_argument("words", nargs="*", metavar="FOLDER | KEY=VALUE", help="else all in runs")
+    plot.add_argument("--paper", action="store_true", help="beside the paper's figure 1")
+    plot.add_argument("--by", metavar="KEY", help="what has a colour: norm, lr, seed or any key")
+    plot.add_argument(
+        "--to", type=Path, default=Path("runs.png"), metavar="FILE", help="png, svg, pdf"
+    )
+    plot.add_argument("--window", action="store_true", help="show it instead of writing it")
     compare = commands.add_parser("compare", help="two settings, with intervals over seeds")
     compare.add_argument("sides", nargs=2, metavar="SIDE", help="a folder, or as norm=wn")
     compare.add_argument(
@@ -41,7 +49,11 @@ def main() -> int:
         else:
             from wnrepro.commands import own_runs  # pandas takes a second to import
 
-            own_runs.show_comparison(options.sides, options.folders)
+            if options.command == "compare":
+                own_runs.show_comparison(options.sides, options.folders)
+            else:
+                chosen = {"by": options.by, "to": options.to, "window": options.window}
+                own_runs.plot(options.words, beside_paper=options.paper, **chosen)
         return 0
 
     return guarded(run)

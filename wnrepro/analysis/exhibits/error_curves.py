@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from wnrepro.analysis import canvas
-from wnrepro.analysis.canvas import TEST, TRAIN, Point
+from wnrepro.analysis.canvas import TEST, TRAIN, Line, Point, line_of
 from wnrepro.analysis.exhibit import Figure
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records
@@ -76,20 +76,15 @@ def _draw_rings(axes: Axes, runs: pd.DataFrame, column: str) -> None:
 def draw_arms(
     axes: Axes, records: Records, column: str, against: str = "epoch"
 ) -> dict[str, Point]:
-    """All arms, as `_draw_arm`; where their lines end."""
+    """All arms, as `draw_line`; where their lines end."""
     ends = {}
     for arm, own in records.by_arm():
         curves = own.curves.join(own.runs["status"], on="identity")
         curves["x"] = curves[against]
         if against == TIME:
             curves["x"] = curves.groupby("identity")[TIME].cumsum()
-        if end := _draw_arm(axes, arm, curves.dropna(subset=column), column):
+        if end := draw_line(axes, arm, curves, column):
             ends[arm] = end
-        elif (own.runs["status"] == DIVERGED).all():
-            # In the first epoch: there is no value, and the name at the left edge says that.
-            place = {"transform": axes.transAxes, "clip_on": False}
-            axes.plot(0, 1, "x", color=ARMS[arm].colour, **place)
-            ends[arm] = (0, math.inf)
     canvas.whole_numbers(axes)
     axes.set_ylabel(canvas.YLABELS[column])
     if against == TIME:
@@ -102,24 +97,40 @@ def common_epochs(curves: pd.DataFrame) -> pd.DataFrame:
     return curves[curves["epoch"] <= curves.groupby("identity")["epoch"].max().min()]
 
 
-def _draw_arm(axes: Axes, arm: str, curves: pd.DataFrame, column: str) -> Point | None:
+def draw_line(axes: Axes, arm: str | Line, curves: pd.DataFrame, column: str) -> Point | None:
     """The mean over the runs to the end; runs in progress are thin, those that diverged dotted.
 
     While none has come to the end the mean is over those in progress, up to where the first stops.
-    Returns where the arm's name belongs: at the end of the mean, else at the last cross.
+
+    Args:
+        curves: of runs of one setting, with the columns `identity`, `epoch`, `x`, `status` and
+            `column`.
+
+    Returns:
+        Where the line's name belongs: at the end of the mean, else at the last cross; None where
+        there is nothing to draw.
     """
+    colour = line_of(arm).colour
+    diverged = (curves["status"] == DIVERGED).all()
+    curves = curves.dropna(subset=column)
+    if curves.empty:
+        if not diverged:
+            return None
+        # In the first epoch: there is no value, and the name at the left edge says that.
+        axes.plot(0, 1, "x", color=colour, transform=axes.transAxes, clip_on=False)
+        return (0, math.inf)
     mean, thin, lost = (curves[curves["status"] == s] for s in (DONE, UNFINISHED, DIVERGED))
     if mean.empty:
         mean = common_epochs(thin)
         thin = thin[thin["epoch"] >= mean["epoch"].max()]
-    style = {"estimator": None, "units": "identity", "color": ARMS[arm].colour, "linewidth": THIN}
+    style = {"estimator": None, "units": "identity", "color": colour, "linewidth": THIN}
     for single, dashes in ((thin, "-"), (lost, ":")):
         if not single.empty:
             seaborn.lineplot(single, x="x", y=column, linestyle=dashes, ax=axes, **style)
     stops = lost.groupby("identity")[["x", column]].last().itertuples(index=False, name=None)
     end = None
     for end in sorted(stops):
-        axes.plot(*end, "x", color=ARMS[arm].colour)
+        axes.plot(*end, "x", color=colour)
     if mean.empty:
         return end
     mean = mean.assign(x=mean.groupby("epoch")["x"].transform("mean"))

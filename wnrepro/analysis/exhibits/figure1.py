@@ -49,9 +49,12 @@ def draw(
     return figure
 
 
-def draw_paper(axes: Axes, records: Records, paper: Paper) -> None:
-    """The paper's curves of those arms that have runs, dashed, half as far again as ours."""
-    far = 1.5 * records.curves["epoch"].max()
+def draw_paper(axes: Axes, records: Records, paper: Paper, least: int = 0) -> None:
+    """The paper's curves of those arms that have runs, dashed, half as far again as ours.
+
+    least: and to this epoch at least.
+    """
+    far = max(1.5 * records.curves["epoch"].max(), least)
     for arm in arms_in(records.runs):
         curve = pd.Series(paper.training_error(arm)).loc[:far]
         look = {"color": ARMS[arm].colour, "linewidth": 1.1, "alpha": 0.75}
