@@ -242,7 +242,7 @@ def test_a_window_has_the_figure_in_it(
         required_interactive_framework = "none of ours"  # type: ignore[assignment]
 
         @classmethod
-        def new_manager(cls, figure: Figure, num: int) -> Any:
+        def new_manager(cls, figure: Figure, num: int | str) -> Any:
             class Manager:
                 def show(self) -> None:
                     shown.append(figure)

@@ -102,7 +102,7 @@ def test_a_spoilt_run_is_left_out_and_said(trained: Path, tmp_path: Path) -> Non
     runs = Path(shutil.copytree(trained / "digits_wn", tmp_path / "runs"))
     spoilt = min(runs.iterdir())
     (spoilt / METRICS_FILE).write_text("epoch\n")
-    with pytest.warns(UserWarning, match=rf"^left out: .*{spoilt.name}.*epochs 1 to") as caught:
+    with pytest.warns(UserWarning, match=rf"^left out: .*{spoilt.name}/") as caught:
         assert len(wnrepro.results(runs).final) == 2
     assert len(caught) == 1
 
@@ -114,7 +114,9 @@ def test_a_copy_counts_once_and_other_numbers_are_said(trained: Path, tmp_path: 
     assert len(wnrepro.results(tmp_path / "a", str(tmp_path / "b")).final) == 3
     path = min((tmp_path / "b").iterdir()) / METRICS_FILE
     loss = str(read_rows(path)[0]["train_loss"])
+    status = read_status(path.parent)
     path.write_text(path.read_text().replace(loss, "1.25"))
+    write_status(path.parent, status)  # as other hardware would have computed and signed it
     with pytest.warns(UserWarning, match=r"is the run .*a/.* with other numbers"):
         curves, _ = wnrepro.results(tmp_path)
     assert 1.25 not in set(curves["train_loss"])

@@ -97,12 +97,11 @@ def plot(
 
 def _settings(drawn: Sequence["Drawn"]) -> list[tuple[str, ...]]:
     """A row for each line: its name, and the values of all keys in which the runs differ."""
-    runs = pd.concat([each.final for each in drawn])
-    keys = keys_of(runs["config"])
+    keys = keys_of(pd.Series([each.final["config"].iloc[0] for each in drawn]))
     further = differing(keys)
-    first = [keys.loc[each.final.index[0], further] for each in drawn]
     names = [each.line.name for each in drawn]
-    rows = [(name, *map(said, values)) for name, values in zip(names, first, strict=True)]
+    values = keys[further].itertuples(index=False)
+    rows = [(name, *map(said, own)) for name, own in zip(names, values, strict=True)]
     return [("", *further), *rows]
 
 
