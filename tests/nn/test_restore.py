@@ -27,6 +27,7 @@ class Stateful(nn.Module):
         self.attribute = torch.zeros(4)
         self.attribute_in_place = torch.zeros(4)
         self.ready, self.steps, self.head = False, 0, None
+        self.by_name, self.history = {"mean": torch.zeros(4)}, [torch.zeros(4)]
 
     def forward(self, t: Tensor) -> Tensor:
         mean = t.detach().mean(0) + 1
@@ -40,6 +41,10 @@ class Stateful(nn.Module):
         self.attribute = mean
         self.attribute_in_place += mean
         self.new = mean
+        self.by_name["mean"] += mean
+        self.by_name["newest"] = self.by_name["mean"].clone()
+        self.history[0] += mean
+        self.history.append(mean)
         if not self.ready:
             self.ready, self.head = True, nn.Linear(4, 4)
         self.steps += 1
@@ -51,7 +56,8 @@ def picture(model: nn.Module) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for prefix, module in model.named_modules():
         held = vars(module)
-        for part in (held, held["_parameters"], held["_buffers"], held["_modules"]):
+        history = dict(enumerate(held.get("history", [])))
+        for part in (held, *filter(lambda value: isinstance(value, dict), held.values()), history):
             for name, value in part.items():
                 key = f"{prefix}/{name}"
                 kept = value.detach().clone() if isinstance(value, Tensor) else None

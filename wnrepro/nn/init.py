@@ -65,8 +65,8 @@ def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refu
     names layer and unit), if the model has no layer to initialise or called none, if a subclass
     puts something between its linear map and its g or b, if a tensor is not there yet (a lazy
     module, the meta device) or sharded, if the model is part of a DistributedDataParallel that was
-    not given, or if a g, b or w that would be changed is shared with another module. Raises
-    TypeError, likewise, if a layer to be initialised returns anything but a tensor.
+    not given, or if a g, b or w that would be changed is shared with another module or pruned.
+    Raises TypeError, likewise, if a layer to be initialised returns anything but a tensor.
     """
     if constant not in get_args(Constant):
         raise ValueError(f"constant must be 'refuse' or 'leave', got {constant!r}")
@@ -134,11 +134,16 @@ class _Target:
     left: Tensor = field(init=False)
 
     def own(self) -> Iterator[Tensor]:
-        """The tensors that the init sets."""
+        """The tensors that the init sets. ValueError if one of them is none of the layer's own."""
         for name in (self.scale, "bias"):
             if is_parametrized(self.layer, name):
                 originals = cast(Any, self.layer.parametrizations)[name]
                 yield from (*originals.parameters(recurse=False), *originals.buffers(recurse=False))
+            elif name not in {**self.layer._parameters, **self.layer._buffers}:
+                raise ValueError(
+                    f"data-dependent init: {name} of layer {self.name!r} is computed from another "
+                    "tensor (pruning, torch's older weight norm?): make it a parameter first"
+                )
             elif isinstance(tensor := getattr(self.layer, name), Tensor):
                 yield tensor
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +14,20 @@ def restored(model: nn.Module, own: Collection[Tensor]) -> Iterator[None]:
     """Puts back, by name, object and value, what a forward pass changes in the model.
 
     That is its parameters, buffers and submodules, every other attribute of its modules (a counter,
-    a flag, a tensor that is no buffer), and its random streams. What lies inside an attribute's
-    list or dict is not looked at.
+    a flag, a tensor that is no buffer), what a list or dict among these holds, and its random
+    streams. What lies deeper is not looked at.
 
     own: tensors of the model that keep their new values, unless there is an error.
     """
-    names = [
-        (held, dict(held))
-        for module in model.modules()
-        for held in (vars(module), *map(vars(module).get, ("_parameters", "_buffers", "_modules")))
-        if isinstance(held, dict)
-    ]
-    attributes = (value for _, before in names for value in before.values())
+    held: list[Any] = [vars(module) for module in model.modules()]
+    held += [value for attributes in held for value in attributes.values()]
+    dicts = [(each, dict(each)) for each in held if isinstance(each, dict)]
+    lists = [(each, list(each)) for each in held if isinstance(each, list)]
+    inside = [value for _, each in dicts for value in each.values()]
+    inside += [value for _, each in lists for value in each]
     tensors = {
         id(t): t
-        for t in (*model.parameters(), *model.buffers(), *attributes)
+        for t in (*model.parameters(), *model.buffers(), *inside)
         if isinstance(t, Tensor) and t.layout == torch.strided
     }
     values = [(t, t.detach().clone()) for t in tensors.values()]
@@ -37,9 +37,11 @@ def restored(model: nn.Module, own: Collection[Tensor]) -> Iterator[None]:
             yield
         kept = {id(t) for t in own}
     finally:
-        for held, before in names:
-            held.clear()
-            held.update(before)
+        for now, before in dicts:
+            now.clear()
+            now.update(before)
+        for now, before in lists:
+            now[:] = before
         with torch.no_grad():
             for tensor, value in values:
                 # What is equal is not written: a graph may need that very version of it.
