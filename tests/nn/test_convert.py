@@ -350,6 +350,18 @@ def test_what_could_not_be_kept_is_refused_before_anything_is_changed(make, erro
     assert isinstance(convert(model, lambda name, _: name == "0")[0], WeightNormLinear)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("shape", [(0,), (18,), (3, 3, 1), (4, 3, 1, 1), None])
+def test_a_shape_that_no_such_layer_has_is_refused_before_anything_is_changed(shape):
+    """As the shards of others' tools have."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ConvTranspose1d(4, 6, 1, groups=2))
+    nested = torch.nested.nested_tensor([torch.zeros(4, 3), torch.zeros(2, 3)])
+    model[1].weight = nn.Parameter(nested if shape is None else torch.zeros(shape))
+    with pytest.raises((ValueError, TypeError), match=r"'1' .*(no such layer has|nested)"):
+        convert(model)
+    assert kinds(model) == [nn.Sequential, nn.Linear, nn.ConvTranspose1d]
+
+
 def test_attributes_of_the_weight_are_carried_over_and_back():
     layer: Any = nn.Linear(3, 4)
     layer.weight._no_weight_decay = True

@@ -97,7 +97,10 @@ def test_whatever_more_there_is_is_refused_before_anything_is_changed(wrap):
         layer.other = nn.Linear(4, 4)
         layer.other.bias = list(layer.parameters())[2]
 
-    for change in (twice, bias, hooked, tied):
+    def sharded(layer: nn.Module) -> None:
+        list(layer.parameters())[1].data = torch.zeros(2, 1)
+
+    for change in (twice, bias, hooked, tied, sharded):
         if change is twice and wrap is nn.utils.weight_norm:
             continue
         model = nn.Sequential(nn.Linear(4, 4), wrap(nn.Linear(4, 4)))

@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch import distributed, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
@@ -88,7 +91,10 @@ def test_a_wrapped_model_is_converted_and_folded_or_refused_by_name(wrap):
     expected = model(x)
     if isinstance(model, DistributedDataParallel):
         for change in (convert, fold):
-            with pytest.raises(ValueError, match=r"^DistributedDataParallel .*take its \.module"):
+            with pytest.raises(
+                ValueError,
+                match=r"^DistributedDataParallel .*take the \.module",
+            ):
                 change(model)
         model = model.module
     for change in (convert, fold):
@@ -98,6 +104,24 @@ def test_a_wrapped_model_is_converted_and_folded_or_refused_by_name(wrap):
         assert len(converted) == (3 if change is convert else 0)
     model(x).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_sharded_model_is_refused_by_name_and_its_state_dict_translated():
+    model, x = convert(network()), torch.randn(3, 2, 4)
+    expected = model(x)
+    mesh = init_device_mesh("cpu", (1,))
+    fully_shard(model[1], mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    model(x)  # leaves the parameters of the root whole
+    for change in (convert, fold):
+        with pytest.raises(ValueError, match=r"^FSDPSequential would go on .*before wrap"):
+            change(model)
+    plain = network()
+    for key, value in torch_state_dict(model).items():
+        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        plain.state_dict()[key].copy_(whole)
+    torch.testing.assert_close(plain(x), expected)
 
 
 def test_parameters_that_the_state_dict_does_not_have_are_refused_by_name():

@@ -1,13 +1,14 @@
 """Weight norm on and off an existing model, and its state dict in torch's spellings."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from wnrepro.nn import torch_weight_norm
+from wnrepro.nn.checks import called, refuse_shape, refuse_shared, refuse_special, refuse_wrapped
 from wnrepro.nn.layers import (
     WeightNormConv1d,
     WeightNormConv2d,
@@ -18,7 +19,7 @@ from wnrepro.nn.layers import (
     WeightNormLayer,
     WeightNormLinear,
 )
-from wnrepro.nn.weight_norm import FLOATING, norm_over
+from wnrepro.nn.weight_norm import norm_over
 
 _WEIGHT_NORM: dict[type[nn.Module], type[WeightNormLayer]] = {
     layer.plain: layer
@@ -68,12 +69,13 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
     Raises (nothing has been changed then):
         ValueError: the weight of a selected layer is shared with another module, which would
             part the two; or it is not a plain parameter (another parametrization, spectral norm
-            or pruning); or it has hooks, which would be lost; or the model holds a
-            DistributedDataParallel or FullyShardedDataParallel, which knows the old parameters.
+            or pruning), or has another layer's shape; or it has hooks, which would be lost; or the
+            model holds a DistributedDataParallel, FullyShardedDataParallel or what `fully_shard`
+            has sharded, which know the old parameters.
         TypeError: the weight of a selected layer is sparse, or of a subclass of torch's tensor, or
             not of a real floating-point type (float16 to float64).
     """
-    _refuse_wrapped(model)
+    refuse_wrapped(model)
     chosen = []
     owners: dict[tuple[str, ...], list[tuple[str, nn.Module]]] = {}
     for name, module in model.named_modules():
@@ -82,11 +84,13 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
             continue
         owner, *keys = torch_weight_norm.find(module) or (module, "weight")
         for key in keys:
-            _refuse_special(_called(name, module), key, owner._parameters.get(key))
+            refuse_special(name, module, key, owner._parameters.get(key))
+        parameters = [cast(nn.Parameter, owner._parameters[key]) for key in keys]
+        refuse_shape(name, module, *parameters)
         if owner is module and keys == ["weight"] and type(module) is not kind:
-            raise ValueError(f"{_called(name, module)}: its bias has a torch parametrization")
+            raise ValueError(f"{called(name, module)}: its bias has a torch parametrization")
         owners.setdefault(tuple(keys), []).append((name, owner))
-        chosen.append((module, _WEIGHT_NORM[kind], [owner._parameters[key] for key in keys]))
+        chosen.append((module, _WEIGHT_NORM[kind], parameters))
     for keys, layers in owners.items():
         refuse_shared(model, layers, keys)
     with torch.inference_mode(False):  # in it, the new parameters could never learn
@@ -118,22 +122,21 @@ def fold(model: Model) -> Model:
     Raises (nothing has been changed then):
         ValueError: v or g is shared with another module, which would part the two; or it is
             pruned or has hooks, which would be lost; or the layer is of a subclass or carries a
-            torch parametrization; or the model holds a DistributedDataParallel or
-            FullyShardedDataParallel.
-        TypeError: v or g is of a subclass of torch's tensor, as after `fully_shard`.
+            torch parametrization; or the model holds a wrapper as in `convert`.
+        TypeError: v or g is of a subclass of torch's tensor.
     """
-    _refuse_wrapped(model)
+    refuse_wrapped(model)
     chosen = []
     for name, module in model.named_modules():
         if not isinstance(module, WeightNormLayer):
             continue
         if type(module) not in _WEIGHT_NORM.values():
             raise ValueError(
-                f"{_called(name, module)}: no plain torch layer does what this subclass of "
+                f"{called(name, module)}: no plain torch layer does what this subclass of "
                 f"{module.plain.__name__} with weight norm does"
             )
         for key in ("v", "g"):
-            _refuse_special(_called(name, module), key, module._parameters.get(key))
+            refuse_special(name, module, key, module._parameters.get(key))
         chosen.append((name, module))
     refuse_shared(model, chosen, ("v", "g"))
     with torch.inference_mode(False), torch.no_grad():  # in the first, it could never learn
@@ -200,14 +203,14 @@ def _prefixes(name: str, layer: WeightNormLayer, state: dict[str, Any]) -> list[
     """What stands before the layer's v and g in a state dict: a wrapper may have changed it."""
     if is_parametrized(layer, "v") or is_parametrized(layer, "g"):
         raise ValueError(
-            f"{_called(name, layer)}: its v or g has a torch parametrization: remove that first "
+            f"{called(name, layer)}: its v or g has a torch parametrization: remove that first "
             "(torch.nn.utils.parametrize.remove_parametrizations)"
         )
     found = [key[:-1] for key, value in state.items() if value is layer.v]
     found = found or [f"{name}." if name else ""]
     if not all(prefix + key in state for prefix in found for key in ("v", "g")):
         raise ValueError(
-            f"{_called(name, layer)}: its v and g are not in the state dict as such: make pruning "
+            f"{called(name, layer)}: its v and g are not in the state dict as such: make pruning "
             "permanent (torch.nn.utils.prune.remove), or give the model without its wrapper"
         )
     return found
@@ -221,7 +224,7 @@ def _spell(
     shape = layer.torch_g_shape(v.shape)
     if shape is None:
         raise ValueError(
-            f"{_called(name, layer)}: torch's weight norm has no g per output unit for a "
+            f"{called(name, layer)}: torch's weight norm has no g per output unit for a "
             "transposed convolution with groups; save it as 'weight'"
         )
     v_by_unit, _, axes = layer._by_unit(v, g)
@@ -239,63 +242,3 @@ def _plain_kind(module: nn.Module) -> type[nn.Module] | None:
     if is_parametrized(module):
         kind = kind.__bases__[0]  # torch gives the parametrized module a class of its own
     return kind if kind in _WEIGHT_NORM else None
-
-
-def refuse_shared(
-    model: nn.Module,
-    chosen: list[tuple[str, nn.Module]],
-    names: tuple[str, ...],
-    otherwise: str = "and would no longer be",
-) -> None:
-    """Raises ValueError if one of the modules has a parameter of these names with another.
-
-    otherwise: what would come of it, for the message.
-    """
-    owners: dict[int, list[str]] = {}
-    for prefix, module in model.named_modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                path = f"{prefix}.{name}" if prefix else name
-                owners.setdefault(id(parameter), []).append(path)
-    for _, module in chosen:
-        for name in names:
-            shared = owners.get(id(module._parameters.get(name)), [])
-            if len(shared) > 1:
-                raise ValueError(
-                    f"{' and '.join(shared)} are one parameter, {otherwise}: give each "
-                    "its own first, or leave the layers as they are"
-                )
-
-
-def _refuse_wrapped(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        for kind in type(module).__mro__:
-            if kind.__name__ in ("DistributedDataParallel", "FullyShardedDataParallel"):
-                raise ValueError(
-                    f"{_called(name, module)} would go on with the parameters that are replaced: "
-                    "take its .module, and wrap it anew"
-                )
-
-
-def _refuse_special(called: str, key: str, parameter: Tensor | None) -> None:
-    """Raises unless it is a parameter that can be replaced by others with nothing lost."""
-    its = f"{called}: its {key}"
-    if parameter is None:
-        raise ValueError(
-            f"{its} is no plain parameter (a torch parametrization, spectral_norm or pruning?): "
-            "remove that first, or leave the layer out"
-        )
-    if type(parameter) is not nn.Parameter or parameter.layout is not torch.strided:
-        kind = f"{type(parameter).__name__} of layout {parameter.layout}"
-        raise TypeError(f"{its} must be a plain dense parameter, not {kind}: leave the layer out")
-    if parameter.dtype not in FLOATING:
-        raise TypeError(
-            f"{its} must be of a real floating-point type (float16 to 64), not "
-            f"{parameter.dtype}: leave the layer out"
-        )
-    if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
-        raise ValueError(f"{its} has hooks, which would be lost: remove them, or leave it out")
-
-
-def _called(name: str, module: nn.Module) -> str:
-    return f"{name!r} ({type(module).__name__})" if name else type(module).__name__

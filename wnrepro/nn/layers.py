@@ -261,10 +261,9 @@ class _Transposed(WeightNormLayer):
 
     _kept = (0, 2)
     groups: int
-    in_channels: int
 
     def _split_units(self, v: Tensor) -> Tensor:
-        return v.unflatten(0, (self.groups, self.in_channels // self.groups))
+        return v.unflatten(0, (self.groups, v.shape[0] // self.groups))
 
     def _merge_units(self, v: Tensor) -> Tensor:
         return v.flatten(0, 1)
