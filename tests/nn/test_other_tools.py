@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from wnrepro.nn import (
+    BatchNorm,
+    MeanOnlyBatchNorm2d,
     WeightNormConv2d,
     WeightNormLinear,
     convert,
@@ -64,6 +67,7 @@ def test_tool_weights_init_before_convert():
     assert torch.equal(model[0].v, v)
     model[0].weight = torch.zeros(5, 4)
     assert not model[0].weight.any()
+    assert not hasattr(MeanOnlyBatchNorm2d(3), "weight")
 
 
 def test_tool_apply_does_not_see_tied_weights():
@@ -175,14 +179,20 @@ def test_tool_sync_batch_norm_before_or_after():
         convert(nn.SyncBatchNorm.convert_sync_batchnorm(model())),
     ):
         assert [type(m) for m in made.children()] == [WeightNormConv2d, nn.SyncBatchNorm]
+    for ours in (BatchNorm, MeanOnlyBatchNorm2d):
+        with pytest.raises(AttributeError, match="cannot become"):
+            nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(ours(4)))
 
 
 def test_tool_freezing_by_class():
-    model = convert(network())
+    model = convert(nn.Sequential(nn.Conv2d(3, 4, 3), MeanOnlyBatchNorm2d(4), BatchNorm(4)))
+    state = copy.deepcopy(model.state_dict())
     for layer in model.modules():
-        if isinstance(layer, nn.Linear):
-            layer.requires_grad_(False)
+        if isinstance(layer, nn.Conv2d | _BatchNorm):
+            layer.eval().requires_grad_(False)
     assert not any(p.requires_grad for p in model.parameters())
+    model(torch.randn(2, 3, 5, 5))
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
