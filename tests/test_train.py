@@ -11,16 +11,19 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from wnrepro.config import Config
+from wnrepro.errors import RunError
 from wnrepro.runs.rows import read_rows
 from wnrepro.tracking import NoTracker
-from wnrepro.train import _Run
+from wnrepro.train import _Run, train
+from wnrepro.training import SupervisedTraining
 
 PYTHON = [sys.executable, "-m", "wnrepro.train"]
 SMALL = ["epochs=6", "model.width=32", "threads=1", "tracker=none"]
@@ -302,8 +305,8 @@ def test_no_gpu(tmp_path: Path) -> None:
 
 def test_a_network_that_no_memory_holds(tmp_path: Path) -> None:
     result = run(tmp_path, *SMALL, "model.width=1000000", "model.depth=3", expect=1)
-    assert_one_error(result, "too little memory", "model.width")
-    assert status(only_run(tmp_path))["state"] == "failed"
+    assert_one_error(result, "too little memory", "model.width", lines=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_run_whose_record_lost_its_rows(tmp_path: Path) -> None:
@@ -358,14 +361,30 @@ def test_a_checkpoint_of_another_config(tmp_path: Path) -> None:
     assert_one_error(result, "seed")
 
 
+def test_a_run_that_fails_before_its_first_step_leaves_only_what_was_there(
+    tmp_path: Path, compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(SupervisedTraining, "train_step", no_memory)
+    config = compose("tracker=none", "model.width=8", f"runs.root={tmp_path}/runs")
+    with pytest.raises(RunError, match="too little memory"):
+        train(config)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "runs"]
+
+
 def test_missing_data_without_a_network(tmp_path: Path) -> None:
     result = run(tmp_path, "+exp=mnist_wn", "tracker=none", f"data.root={tmp_path}/none", expect=1)
-    text = result.stderr
-    assert "Traceback" not in text
-    for part in ("train-images-idx3-ubyte", f"{tmp_path}/none", "data.root", "WNREPRO_DATA"):
-        assert part in text
-    assert "6bbc9ace898e44ae57da46a324031adb" in text or "f68b3c2dcbeaaa9fbdd348bbdeb94873" in text
-    assert status(only_run(tmp_path))["state"] == "failed"
+    first, *rest = (line for line in result.stderr.splitlines() if "downloading" not in line)
+    assert first.startswith("error: MNIST: 4 of 4 data files are missing")
+    for part in (f"{tmp_path}/none", "data.root=DIR", "WNREPRO_DATA=DIR"):
+        assert part in first
+    assert len(rest) == 5
+    assert all(line.startswith("  ") for line in rest)
+    assert "train-images-idx3-ubyte" in rest[0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_that_fails_takes_nothing_from_a_run(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a ch
 """
 
 import logging
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from wnrepro.allocator import keep_freed_memory
 from wnrepro.commands.command_line import GOES_ON, arguments, guarded
 from wnrepro.commands.composition import compose_one
 from wnrepro.config import Config, as_dict, as_yaml, compiles
-from wnrepro.errors import RunError
+from wnrepro.errors import RunError, WnreproError
 from wnrepro.runs.directory import CURVES_FILE, RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
@@ -71,6 +73,7 @@ def train(config: Config, *, progress: bool = False) -> Status:
     """
     keep_freed_memory()
     directory = RunDirectory(run_directory(as_dict(config)))
+    new = [each for each in (directory.path, *directory.path.parents) if not each.exists()]
     with Interruption() as interruption:
         before = directory.read_status()
         if before is None or not before.finished:
@@ -83,21 +86,33 @@ def train(config: Config, *, progress: bool = False) -> Status:
                 if not (directory.path / CURVES_FILE).exists():  # killed while it was drawn
                     _picture(directory.path)
                 return directory.found
-            return _train(config, directory, interruption, progress)
+            return _train(config, directory, interruption, progress, new)
 
 
 def _train(
-    config: Config, directory: RunDirectory, interruption: Interruption, progress: bool
+    config: Config,
+    directory: RunDirectory,
+    interruption: Interruption,
+    progress: bool,
+    new: Sequence[Path],
 ) -> Status:
+    """new: the run's directory and those above it that were not there before."""
     from wnrepro import assembly
 
-    with assembly.memory_errors_in_one_line():
-        run = _Run(config, directory, interruption)
-        try:
+    run = None
+    try:
+        with assembly.memory_errors_in_one_line():
+            run = _Run(config, directory, interruption)
             run.train(progress)
-        except BaseException:
+    except BaseException as error:
+        if run is not None:
             run.tracker.finish("failed", None)
-            raise
+        if new and isinstance(error, WnreproError) and (run is None or not run.has_begun):
+            shutil.rmtree(new[0], ignore_errors=True)
+            for above in new[1:]:
+                with suppress(OSError):  # another run is there now
+                    above.rmdir()
+        raise
     status = directory.read_status()
     assert status is not None
     return status
@@ -192,6 +207,10 @@ class _Run:
                 state = "interrupted"
                 self.save()
         self._end(state)
+
+    @property
+    def has_begun(self) -> bool:
+        return self.training.epoch > 0 or self.training.step > 0
 
     def _estimate(self) -> None:
         """Say once how long the rest will take, if that is long; and what would be faster."""

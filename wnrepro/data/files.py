@@ -188,9 +188,10 @@ def _missing_message(entry: Entry, base: Path, missing: list[str], reasons: list
     return "\n".join(
         [
             f"{entry.title}: {len(missing)} of {len(entry.files)} data files are missing"
-            f" below {base}" + "".join(f"; {reason}" for reason in reasons),
+            + f" below {base}"
+            + "".join(f"; {reason}" for reason in reasons)
+            + f": put them there, or name their folder with data.root=DIR or {ROOT_VARIABLE}=DIR",
             *(f"  md5 {entry.files[path]}  {base / path}" for path in missing),
-            f"Put them there, or {published};"
-            f" another root is named with data.root=DIR or {ROOT_VARIABLE}=DIR.",
+            f"  or {published}",
         ]
     )

@@ -72,3 +72,22 @@ def test_runs_on_a_cpu_are_given_no_gpu(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     assert local._gpus([compose("device=cpu")]) == []
     assert local._gpus([compose("device=cpu"), compose("device=auto")]) == ["3", "5"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        ("-1", []),
+        ("", []),
+        ("none", []),
+        ("NoDevFiles", []),
+        ("2,-1,3", ["2"]),
+        ("0, 1", ["0", "1"]),
+        ("GPU-8932f937,MIG-3a", ["GPU-8932f937", "MIG-3a"]),
+    ],
+)
+def test_gpus_are_counted_as_cuda_counts_them(
+    visible: str, seen: list[str], compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert local._gpus([compose("device=auto")]) == seen

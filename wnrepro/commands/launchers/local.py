@@ -6,9 +6,11 @@ so torch is imported once per process and not once per run.
 """
 
 import atexit
+import itertools
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -206,7 +208,9 @@ def _gpus(configs: Sequence[Config]) -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [name for name in visible.split(",") if name]
+        # CUDA's own reading: what comes after a name of no GPU, as -1, is not seen.
+        names = (name.strip() for name in visible.split(","))
+        return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-.+").fullmatch, names))
     if shutil.which("nvidia-smi") is None:
         return []
     import torch  # slow, and not needed where there is no GPU
