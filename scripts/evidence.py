@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.commands.evidence import go_on, states
+from wnrepro.durations import in_words
 from wnrepro.train import train
 
 
@@ -46,8 +47,6 @@ def main() -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from wnrepro.cost import in_words
-
     form = "{:>10}  {:>5}  {:>6}  {:>8}  {}"
     command = "what (python -m wnrepro.train -m …)"
     print(form.format("finished", "begun", "PFLOP", "here", command))

@@ -65,6 +65,8 @@ MISTAKES = {
     "data.root=/ä": """quote its value, as 'data.root="/ä"'\n""",
     "model.noise_std=inf": "model.noise_std=inf is out of range: it must be a number from 0 on",
     "threads=100000": "threads=100000 is out of range: it must be from 1 to 1024",
+    "tracker=\n": r"cannot read 'tracker=\n': write overrides as key=value",
+    f"epochs={10**20}": "is out of range: it must be from 1 to 1000000000",
     "epochs==3": "cannot read 'epochs==3': write overrides as key=value",
     "batch_size=0": "batch_size=0 is out of range: it must be from 1 to 1437",
     "batch_size=1438": "batch_size=1438 is out of range: it must be from 1 to 1437",
@@ -192,6 +194,8 @@ IMPOSSIBLE = {
     "data.evaluation_size=361": "data.evaluation_size=361",
     "data.name=imagenet": "data.name=imagenet is unknown",
     "runs.root=": "runs.root is empty",
+    "runs.root=" + 300 * "y": "has a name that no file system takes",
+    f"seed={2**63}": "seed=9223372036854775808 is out of range",
     "model=convpool_cnn_c": "needs images of 12×12",
 }
 

@@ -43,18 +43,3 @@ def test_bf16_is_tried_only_where_products_are_twice_as_fast(
     monkeypatch.setattr(cost, "_product_sec", lambda matrix: next(times))
     assert cost.gain_of_bf16(compose()) == 1
     assert cost.gain_of_bf16(compose()) == 4
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.2, "1 s"),
-        (59, "59 s"),
-        (100, "1.7 min"),
-        (4000, "67 min"),
-        (40_000, "11 h"),
-        (2e5, "2.3 days"),
-    ],
-)
-def test_durations_in_words(seconds: float, said: str) -> None:
-    assert cost.in_words(seconds) == said

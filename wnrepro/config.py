@@ -33,6 +33,9 @@ OPTIMISERS = {
 }
 """Each with its keys beside `name` and `lr`."""
 
+LONGEST_NAME = 255
+"""Bytes in the name of a folder; more than this no usual file system takes."""
+
 COMPILED_FROM_STEPS = 20_000
 """Half a minute or more of a GPU, at one to two milliseconds per step, uncompiled."""
 
@@ -156,7 +159,7 @@ class Config:
     batch_size: int = MISSING
     """Images per step."""
     seed: int = MISSING
-    """Of all random streams; any integer, 0 is one too."""
+    """Of all random streams; any integer of 64 bits, 0 is one too."""
     device: str = "auto"
     """auto (a GPU if there is one), cpu or cuda."""
     precision: str = "float32"
@@ -342,10 +345,13 @@ def _check(config: Config) -> None:
     choice("device", config.device, DEVICES)
     if not config.runs.root:
         raise ConfigError("runs.root is empty: name the folder of the run directories")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in config.runs.root.split(os.sep)):
+        raise ConfigError(f"runs.root={config.runs.root} has a name that no file system takes")
+    in_range("seed", config.seed, -(2**63), 2**63 - 1)
     choice("precision", config.precision, PRECISIONS)
     if config.precision == "tf32" and config.device == "cpu":
         raise ConfigError("precision=tf32 is a GPU's: with device=cpu use float32 or bf16")
-    in_range("epochs", config.epochs, 1)
+    in_range("epochs", config.epochs, 1, 1_000_000_000)
     in_range("threads", config.threads, 1, 1024)  # with many more, torch crashes
     _check_optim(config.optim)
     _check_init(config)

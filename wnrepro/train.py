@@ -11,6 +11,7 @@ too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a ch
 """
 
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -27,6 +28,7 @@ from wnrepro.allocator import keep_freed_memory
 from wnrepro.commands.command_line import GOES_ON, arguments, guarded
 from wnrepro.commands.composition import compose_one
 from wnrepro.config import Config, as_dict, as_yaml, compiles
+from wnrepro.durations import in_words
 from wnrepro.errors import RunError, WnreproError
 from wnrepro.runs.directory import CURVES_FILE, RunDirectory
 from wnrepro.runs.identity import identity, run_directory
@@ -73,7 +75,8 @@ def train(config: Config, *, progress: bool = False) -> Status:
     """
     keep_freed_memory()
     directory = RunDirectory(run_directory(as_dict(config)))
-    new = [each for each in (directory.path, *directory.path.parents) if not each.exists()]
+    above = (directory.path, *directory.path.parents)
+    new = [each for each in above if not os.path.exists(each)]  # Path.exists may raise
     with Interruption() as interruption:
         before = directory.read_status()
         if before is None or not before.finished:
@@ -214,12 +217,14 @@ class _Run:
 
     def _estimate(self) -> None:
         """Say once how long the rest will take, if that is long; and what would be faster."""
+        if self.estimated:
+            return
         now = time.perf_counter()
         if self.first_step is None:
             self.first_step = (now, self.training.step)
         begun, step = self.first_step
         taken = self.training.step - step
-        if self.estimated or taken < 1 or now < begun + ESTIMATE_AFTER_SEC:
+        if taken < 1 or now < begun + ESTIMATE_AFTER_SEC:
             return
         self.estimated = True
         from wnrepro import cost
@@ -229,12 +234,12 @@ class _Run:
         seconds = rest * cost.steps(self.config) * per_step
         if seconds < LONG_RUN_SEC:
             return
-        log.info("about %s to go here (%.2g s a step)", cost.in_words(seconds), per_step)
+        log.info("about %s to go here (%.2g s a step)", in_words(seconds), per_step)
         if self.config.precision == "float32" and self.training.device.type == "cpu":
             with self.training.paused():
                 gain = cost.gain_of_bf16(self.config)
             if gain >= 2:
-                said = cost.in_words(seconds / gain)
+                said = in_words(seconds / gain)
                 log.info("precision=bf16 would take %s: another run, never pooled with this", said)
 
     def _said(self, epoch: "Epoch") -> str:

@@ -219,6 +219,7 @@ def test_the_command_line_goes_before_the_file() -> None:
         ("+hydra.launcher.nope=1", "write hydra.launcher.nope=…"),
         ("hydra.launcher.nope=1", "hydra.launcher.nope is no key of Hydra's config"),
         ("hydra.launcher.runs_per_gpu=two", "hydra.launcher.runs_per_gpu has the wrong type"),
+        ("hydra.launcher=null", "write hydra/launcher=NAME"),
         ("+hydra.foo=1", "would change nothing"),
         ("hydra.run.dir=/dev/null/x", "would change nothing"),
         ("hydra.sweep.dir=x", "would change nothing"),

@@ -16,6 +16,7 @@ from wnrepro.commands.launchers.job import Train
 from wnrepro.commands.launchers.local import places
 from wnrepro.commands.sweep import run_sweep
 from wnrepro.config import Config, as_dict
+from wnrepro.durations import in_words
 from wnrepro.errors import ConfigError
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
@@ -155,8 +156,6 @@ def go_on(
     Returns 0, or the exit code of the first sweep that did not finish or is not whole in the
     tables. Other runs in runs.root are left alone.
     """
-    from wnrepro.cost import in_words
-
     machine = Machine(device)
     if overrides:
         for entry in QUEUE:

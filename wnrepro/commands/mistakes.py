@@ -65,6 +65,8 @@ def refuse_unheeded(override: Override, names: Sequence[str] | None) -> None:
         ):
             # Hydra would take a key that no launcher has.
             raise ConfigError(f"{text}: write {key}=…, without a plus sign or a tilde")
+        if key == "hydra.launcher" and not isinstance(override.value(), dict):
+            raise ConfigError(f"{text}: write hydra/launcher=NAME, or hydra.launcher.KEY=VALUE")
         if override.is_sweep_override():
             raise ConfigError(f"{text}: all runs of a sweep share one {key}")
     if names is not None and not override.is_delete() and not all(_is_name(override)):
@@ -130,7 +132,7 @@ def _path(file: str, folders: Sequence[Path]) -> str:
 
 def _unreadable(override: str, reason: str) -> str:
     key, _, value = override.partition("=")
-    if not value or value[0] in "=[{":
+    if not value or value[0] in "=[{" or not value.isprintable():
         return f"cannot read {override!r}: write overrides as key=value ({reason})"
     quoted = value.strip('"').replace('"', '\\"')
     example = shlex.quote(f'{key}="{quoted}"')

@@ -20,6 +20,7 @@ from typing import Any
 from wnrepro.commands.composition import expand
 from wnrepro.commands.launchers import slurm
 from wnrepro.config import Config, as_dict
+from wnrepro.durations import in_words
 from wnrepro.errors import RunError
 from wnrepro.runs.collection import find_runs
 from wnrepro.runs.directory import RunDirectory
@@ -185,7 +186,7 @@ def _cost(left: Sequence[tuple[Config, Progress]], roots: set[Path]) -> list[str
             total += statistics.median(known) * (config.epochs - run.epoch)
         else:
             other = f"; {guessed} of them taken as other arms" if guessed else ""
-            lines.append(f"about {_duration(total)}, one run at a time, on {hardware}{other}")
+            lines.append(f"about {in_words(total)}, one run at a time, on {hardware}{other}")
     return lines or [
         "cost: not known, since no run like these was timed here; "
         "the header of a file in conf/sweep/ says what was measured for it"
@@ -229,13 +230,6 @@ def _work(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """What decides how long an epoch takes, but for the arm and the hardware."""
     data = {key: value for key, value in config["data"].items() if key != "root"}
     return (repr(data), repr(config["model"]), config["batch_size"], config["precision"])
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _counted(states: Iterator[str]) -> str:
