@@ -157,5 +157,9 @@ def test_a_corrupt_packed_file_is_named_with_both_checksums(
 def test_a_root_that_cannot_be_written_is_a_data_error(published: dict[str, bytes], tmp_path: Path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with pytest.raises(DataError, match=r"4 of 4 data files are missing.*download failed"):
+    missing = r"4 of 4 data files are missing.*download failed.*data\.root=DIR"
+    with pytest.raises(DataError, match=missing) as caught:
         load("mnist", root=blocked / "root")
+    first, *listed = str(caught.value).splitlines()
+    assert "put them there" in first, "the first line, which a sweep shows alone, says what to do"
+    assert len(listed) == 5

@@ -92,8 +92,8 @@ def _missing(entry: Entry, base: Path) -> list[str]:
             missing.append(path)
         elif (found := md5_of(file)) != expected:
             raise DataError(
-                f"corrupt data file {file}: md5 {found}, expected {expected}.\n"
-                "Delete it to have it fetched again, or put a good copy in its place."
+                f"corrupt data file {file}: md5 {found}, expected {expected}; "
+                "delete it to have it fetched again, or put a good copy in its place"
             )
     return missing
 
