@@ -23,3 +23,12 @@ import matplotlib.pyplot as plt
 def test_a_backend_of_the_users_is_still_his() -> None:
     code = "import wnrepro.headless, matplotlib; assert matplotlib.get_backend() == 'pdf'"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"MPLBACKEND": "pdf"})
+
+
+def test_a_home_that_cannot_be_written_is_no_news() -> None:
+    code = "import wnrepro.headless, matplotlib; matplotlib.get_configdir()"
+    home = {"HOME": "/proc/none", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": ""}
+    environment = {k: v for k, v in os.environ.items() if k != "MPLCONFIGDIR"} | home
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
