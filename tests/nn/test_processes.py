@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed._composable.replicate import replicate
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -110,18 +111,19 @@ def shard_each_layer() -> nn.Module:
     [
         (shard_each_layer, "0.v is sharded .*initialise the model first and wrap it afterwards"),
         (lambda: fully_shard(layers()), "is sharded .*initialise the model first and wrap"),
+        (lambda: replicate(layers()), "replicated .*: initialise the model first and wrap"),
         (
             lambda: FullyShardedDataParallel(layers(), device_id=torch.device("cpu")),
-            "sharded by FSDP: initialise the model first and wrap",
+            "sharded by FSDP .*: initialise the model first and wrap",
         ),
         (
             lambda: FullyShardedDataParallel(
                 layers(), device_id=torch.device("cpu"), use_orig_params=True
             ),
-            "sharded by FSDP: initialise the model first and wrap",
+            "sharded by FSDP .*: initialise the model first and wrap",
         ),
     ],
-    ids=["fully_shard, layers", "fully_shard, root", "FSDP1", "FSDP1, use_orig_params"],
+    ids=["fully_shard, layers", "fully_shard, root", "replicate", "FSDP1", "FSDP1, original"],
 )
 def test_a_sharded_model_is_refused(make, message: str) -> None:
     model = make()

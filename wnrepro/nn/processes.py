@@ -24,17 +24,22 @@ def refuse_unready(model: nn.Module) -> None:
         if hasattr(tensor, "device_mesh"):
             raise ValueError(f"{name} is sharded over devices (a DTensor): {FIRST}")
     for name, module in model.named_modules():
-        if getattr(module, "_is_fsdp_managed_module", False):
+        made_by = [kind.__module__ for kind in type(module).__mro__]
+        if getattr(module, "_is_fsdp_managed_module", False) or any(
+            each.startswith(("torch.distributed.fsdp", "torch.distributed._composable"))
+            for each in made_by
+        ):
             what = repr(name) if name else "the model"
-            raise ValueError(f"{what} is sharded by FSDP: {FIRST}, from the same values everywhere")
+            how = "sharded by FSDP or replicated by torch.distributed"
+            raise ValueError(f"{what} is {how}: {FIRST}, from the same values everywhere")
         if isinstance(module, DataParallel) and len(module.device_ids) > 1:
             raise ValueError("DataParallel splits the batch: initialise its .module instead")
     if distributed.is_available() and distributed.is_initialized():
-        inside = {id(module) for module in model.modules()}
+        modules, parameters = set(model.modules()), set(model.parameters())
         for each in gc.get_objects():  # a model does not know what wraps it
-            if not issubclass(type(each), DistributedDataParallel) or id(each) in inside:
+            if not issubclass(type(each), DistributedDataParallel) or each in modules:
                 continue
-            if not inside.isdisjoint(map(id, each.modules())):
+            if not parameters.isdisjoint(each.parameters()):
                 raise ValueError(
                     "the model is inside a DistributedDataParallel: initialise that, on every "
                     "process, for one g and b on all"
