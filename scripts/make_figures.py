@@ -88,7 +88,7 @@ def _publish(items: list[Exhibit], found: records.Records, options: argparse.Nam
     if not options.names:
         replace_file(results / "figures" / "README.md", publication.gallery(found))
         rows = all_rows(found, results)
-        rendering.write(results, rows)
+        rendering.write(results, rows, found)
         page.write(results, found, rows, tables)
         if results.resolve() == RESULTS:
             readme.write(README, found, theirs)

@@ -18,6 +18,7 @@ from wnrepro import drawing
 from wnrepro.commands.command_line import GOES_ON, guarded
 from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES, load, page, pieces, tables, verdicts
+from wnrepro.mechanisms.experiment import NOT_TESTED
 from wnrepro.runs.manifest import write_manifest
 
 RESULTS = Path("results/mechanisms")
@@ -78,18 +79,19 @@ def publish(names: Sequence[str], results: Path, *, smoke: bool) -> None:
     judged = []
     for number, name in enumerate(NAMES, 1):
         experiment = load(name)
-        verdict, caption = None, ""
+        found, caption = (), ""
         if tables.exists(experiment, results):
             data = tables.read(name, results)
             if name in names:
                 drawing.save(lambda draw=experiment.draw, data=data: draw(data), results / name)
-            verdict, caption = experiment.verdict(data), experiment.caption(data)
-            print(f"{name}: {verdict.outcome} – {verdict.because}")
+            found, caption = experiment.verdicts(data), experiment.caption(data)
+            for verdict in found:
+                print(f"{name}: {verdict.outcome} – {verdict.because}")
         provenance = tables.provenance(name, results)
-        row = verdicts.judged(number, experiment, verdict, caption, provenance)
-        judged.append((experiment, row))
-    rows = [row for _, row in judged]
-    if all(row.verdict == verdicts.NOT_RUN for row in rows):
+        own = verdicts.judged(number, experiment, found, caption, provenance)
+        judged.append((experiment, own))
+    rows = [row for _, own in judged for row in own]
+    if all(row.verdict == NOT_TESTED for row in rows):
         raise RunError(f"there is nothing to show in {results} yet")
     page.write(judged, results, verdicts.COMMAND + (" --smoke" if smoke else ""))
     verdicts.write(results, rows)

@@ -19,8 +19,16 @@ from claims_example import (
 )
 
 from wnrepro.analysis.claims import rendering
-from wnrepro.analysis.claims.criteria import CLAIMS
-from wnrepro.analysis.claims.judgement import MECHANISM, NEAREST, VERDICT, all_rows, judge
+from wnrepro.analysis.claims.criteria import CLAIMS, OURS
+from wnrepro.analysis.claims.judgement import (
+    MECHANISM,
+    NEAREST,
+    OUR_VERDICT,
+    VERDICT,
+    all_rows,
+    judge,
+)
+from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.runs.tables import UNFINISHED
 
 EXPERIMENTS = [claim.id for claim in CLAIMS if claim.judged_by[0] == "cifar_table1"]
@@ -52,7 +60,7 @@ OPPOSITES = {
     "4g": {"mean_only_bn": Run(test=9.2)},
     "4h": {"bn": Run(test=8.8)},
     "4i": {"wn_mean_only_bn": Run(test=8.0)},
-    "6a": {"wn": Run(norms=(1.0, 0.9))},
+    "6a": {"wn": Run(norms=(1.0, 1.05))},
 }
 
 
@@ -77,7 +85,7 @@ def test_two_seeds_give_no_verdict(id_):
 def test_without_an_arm_there_is_no_evidence(id_):
     of = table1(arms=[arm for arm in ARMS if arm not in OPPOSITES[id_]])
     row = verdict(id_, of)
-    assert (row.verdict, row.n, row.because) == ("inconclusive", "0", "no evidence yet")
+    assert (row.verdict, row.n, row.because) == ("not tested", "0", "no evidence yet")
     assert (row.ours, row.hardware, row.commit) == ("", "", "")
     assert "+sweep=cifar_table1" in row.settle
 
@@ -167,7 +175,7 @@ def test_runs_that_diverged_are_named_with_the_nearest_evidence_too():
 def test_other_data_stand_beside_and_never_judge(id_):
     runs = {(arm, 0.003, seed): run for (arm, _, seed), run in table1_runs(5).items()}
     first, *beside = judge(BY_ID[id_], records("mnist_arms", runs, epochs=20))
-    assert (first.role, first.verdict, first.n) == (VERDICT, "inconclusive", "0")
+    assert (first.role, first.verdict, first.n) == (VERDICT, "not tested", "0")
     assert all((row.role, row.verdict) == (NEAREST, "") for row in beside)
     assert all("MNIST" in row.judged_on for row in beside)
 
@@ -189,20 +197,50 @@ def test_runs_in_progress_give_no_verdict_and_change_none():
 def test_the_files_are_stable_and_say_the_same(tmp_path: Path):
     rows = all_rows(table1(), tmp_path)
     for name in ("a", "b"):
-        rendering.write(tmp_path / name, rows)
-    for path in (rendering.MARKDOWN, rendering.TABLE):
+        rendering.write(tmp_path / name, rows, table1())
+    for path in (rendering.MARKDOWN, rendering.TABLE, rendering.POWER):
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
     table = pd.read_csv(tmp_path / "a" / rendering.TABLE, dtype=str, keep_default_na=False)
     assert table.to_dict("records") == [asdict(row) for row in rows]
-    assert [row.id for row in rows if row.role == VERDICT] == list(BY_ID)
+    assert [row.id for row in rows if row.role == VERDICT] == [claim.id for claim in CLAIMS]
+    assert [row.id for row in rows if row.role == OUR_VERDICT] == [claim.id for claim in OURS]
     assert not [row for row in rows if row.role == MECHANISM]
     text = (tmp_path / "a" / rendering.MARKDOWN).read_text()
-    assert "18 reproduced, 0 not reproduced, 2 inconclusive" in text
+    assert "18 reproduced, 0 not reproduced, 0 inconclusive, 2 not tested" in text
     assert "There is no `mechanisms/verdicts.csv`: `python scripts/mechanisms.py` writes it" in text
 
 
 def test_no_runs_at_all(tmp_path: Path):
     some = table1()
     rows = all_rows(some.of(some.runs.index[:0]), tmp_path)
-    assert {(row.verdict, row.n) for row in rows} == {("inconclusive", "0")}
+    assert {(row.verdict, row.n) for row in rows} == {("not tested", "0")}
     assert all(row.settle.startswith("python -m wnrepro.train") for row in rows)
+
+
+def test_no_verdict_on_the_papers_experiment_rests_on_another_network():
+    allowed = {"cifar_table1", "cifar_table1_bf16", "cifar_lr_selection", "cifar_lr_selection_bf16"}
+    assert {name for claim in CLAIMS for name in claim.judged_by} == allowed
+    for name in allowed:
+        for setting in EVIDENCE[name].settings:
+            assert (setting["model.name"], setting["model.width"]) == ("convpool_cnn_c", 96)
+
+
+def test_welchs_interval_stands_beside_and_the_paired_one_judges():
+    """Equal ups and downs in both arms: paired there is no spread left, apart there is."""
+    runs = table1_runs(3)
+    for seed, off in enumerate((-0.3, 0.0, 0.3)):
+        runs["wn", 0.003, seed] = Run(test=8.5 + off)
+        runs["plain", 0.0003, seed] = Run(test=8.4 + off)
+    row = verdict("4a", records("cifar_table1", runs))
+    assert row.verdict == "reproduced"
+    assert row.ours == "+0.10 percentage points [+0.10, +0.10]"
+    assert row.interval == "95 % t interval over differences paired by seed"
+    half = 0.3 * (2 / 3) ** 0.5 * 2.7764  # Student's t with 4 degrees of freedom
+    assert row.welch == f"[−{half - 0.1:.2f}, +{half + 0.1:.2f}]"
+
+
+def test_what_plain_shows_as_well_says_nothing_about_weight_norm():
+    """‖v‖ doubles, and so does plain's ‖w‖."""
+    row = verdict("6a", table1(wn=Run(norms=(1.0, 2.0)), plain=Run(norms=(1.0, 2.0))))
+    assert row.verdict != "reproduced"
+    assert row.ours == "1.00 times [1.00, 1.00]"

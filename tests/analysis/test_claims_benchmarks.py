@@ -39,10 +39,10 @@ def results(folder: Path, **changes: str) -> Path:
 def test_a_time_stands_beside_the_claim_and_gives_no_verdict(tmp_path: Path):
     rows = all_rows((some := table1()).of(some.runs.index[:0]), results(tmp_path))
     first, beside = (row for row in rows if row.id == "2b")
-    assert (first.verdict, first.n) == ("inconclusive", "0")
+    assert (first.verdict, first.n) == ("not tested", "0")
     assert (beside.role, beside.verdict, beside.n) == (NEAREST, "", "9 repeats")
     assert (beside.ours, beside.hardware) == ("1.15 times [1.10, 1.20]", "H100")
-    rendering.write(tmp_path, rows)
+    rendering.write(tmp_path, rows, table1())
     text = (tmp_path / "claims.md").read_text()
     assert (
         "- Nearest evidence, no verdict: benchmarks/h100.md, step of batch norm ÷ of plain, CIFAR "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wnrepro.analysis.claims.judgement import FINDING, MECHANISM, Row, mechanism_rows
+from wnrepro.analysis.claims.judgement import FINDING, IDENTITY, MECHANISM, Row, mechanism_rows
 from wnrepro.mechanisms import NAMES, verdicts
 from wnrepro.mechanisms.experiment import Finding
 from wnrepro.mechanisms.verdicts import Judged
@@ -19,10 +19,18 @@ FINDINGS = (
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A folder in which conditioning was judged and the others have not been run."""
-    texts = ("A title", "Section 2", "A claim.", "Reproduced if it is so.")
-    rows = [Judged(number, name, *texts) for number, name in enumerate(NAMES, 1)]
+    texts = ("A title", "Section 2", "A claim.", "Reproduced if it is so.", "Tuned again.")
+    rows = [Judged(f"M{k}", name, "identity", *texts) for k, name in enumerate(NAMES, 1)]
     rows[2] = Judged(
-        *(3, "conditioning", *texts, "not reproduced", "The |cos| is 0.2.", "Lines: means."),
+        *(
+            "M3",
+            "conditioning",
+            "finding",
+            *texts,
+            "not reproduced",
+            "The |cos| is 0.2.",
+            "Lines: means.",
+        ),
         *(3, "Xeon, torch 2.15.0", "abcdef0123", FINDINGS),
     )
     (tmp_path / "mechanisms").mkdir()
@@ -45,6 +53,7 @@ def test_a_verdict_is_followed_by_its_findings(results: Path):
             interval="given with each number",
             n="3",
             verdict="not reproduced",
+            caveat="Tuned again.",
             **made,
         ),
         *(
@@ -54,9 +63,10 @@ def test_a_verdict_is_followed_by_its_findings(results: Path):
     ]
 
 
-def test_what_was_not_run_is_inconclusive_and_names_its_command(results: Path):
+def test_what_was_not_run_is_not_tested_and_names_its_command(results: Path):
     (row,) = (row for row in mechanism_rows(results / "mechanisms") if row.id == "M1")
-    assert (row.verdict, row.n, row.because) == ("inconclusive", "0", "no evidence yet")
+    assert (row.verdict, row.n, row.because) == ("not tested", "0", "no evidence yet")
+    assert (row.role, row.caveat) == (IDENTITY, "Tuned again.")
     assert row.settle == "python scripts/mechanisms.py norm_growth"
 
 
@@ -65,7 +75,11 @@ def test_no_verdicts_no_rows(tmp_path: Path):
 
 
 def test_the_committed_verdicts():
-    for each in verdicts.read(RESULTS / "mechanisms"):
+    judged = verdicts.read(RESULTS / "mechanisms")
+    assert [each.id for each in judged if each.kind == "identity"] == ["M1", "M4", "M6"]
+    (again,) = (each for each in judged if each.id == "M6")
+    assert "first “not reproduced”" in again.caveat
+    for each in judged:
         assert each.verdict in ("reproduced", "not reproduced", "inconclusive")
         assert each.because
         assert each.caption

@@ -106,14 +106,14 @@ def test_diverged_runs_are_counted_and_named(tmp_path: Path, theirs: Paper) -> N
 
 def test_errors_are_paired_with_plain_by_seed(tmp_path: Path, theirs: Paper) -> None:
     errors = {("plain", 0): 2.0, ("plain", 1): 3.0, ("plain", 2): 4.0}
-    errors |= {("wn", 0): 1.0, ("wn", 1): 2.0, ("wn", 2): 3.0, ("wn", 4): 9.0}
+    errors |= {("wn", 0): 1.0, ("wn", 1): 2.0, ("wn", 2): 3.0, ("wn", 4): 4.9}
     table = build("mnist_arms_errors", records(tmp_path, "mnist_arms", errors), theirs)
     # The differences are −1 each, though the values spread; seed 4 has no partner.
     assert row(table, "weight norm")["test error − plain's"] == "−1.00 [−1.00, −1.00] (3 pairs)"
     values = table.values.set_index("arm").loc["wn"]
     assert (values["n"], values["test_error_minus_plain_n"]) == (4, 3)
     assert row(table, "plain")["test error − plain's"] == "–"
-    assert row(table, "weight norm")["test error (%)"].startswith("3.75 [")
+    assert row(table, "weight norm")["test error (%)"].startswith("2.72 [")
 
 
 def test_times_of_different_machines_have_no_mean(tmp_path: Path, theirs: Paper) -> None:
@@ -214,3 +214,35 @@ def test_runs_in_progress_are_in_no_table(tmp_path: Path, theirs: Paper) -> None
     assert TABLES["table1"].lacks(both)[0].startswith(f"{BF16} has 10 of 15 runs")
     going = load(write(tmp_path / "going", [run(c, so_far=31) for c in configs(BF16)]))
     assert TABLES["table1"].used(going) == []
+
+
+def test_a_run_that_broke_down_is_in_no_mean_and_all_are_shown(
+    tmp_path: Path, theirs: Paper
+) -> None:
+    """An interval of [5.9, 62.8] for four runs near 24 and one at 75 would say nothing."""
+    plain = {0: 24.0, 1: 22.8, 2: 75.1, 3: 25.0, 4: 23.5}
+    errors = {("plain", seed): error for seed, error in plain.items()}
+    errors |= {("wn", seed): 22.0 + seed / 10 for seed in range(5)}
+    errors |= {("bn", 0): 18.0, ("bn", 1): 60.0}
+    table = build(
+        "cifar_small_one_rate_errors", records(tmp_path, "cifar_small_one_rate", errors), theirs
+    )
+    found = row(table, "plain")
+    said = "median 24.00 of 22.80, 23.50, 24.00, 25.00, 75.10; 1 of 5 broke down"
+    assert found["test error (%)"] == said
+    wn = row(table, "weight norm")
+    assert wn["test error (%)"].startswith("22.20 [")
+    assert (wn["test error − plain's"], wn["not paired"]) == ("−1.80 of medians", "–")
+    assert "broke down" not in row(table, "batch norm")["test error (%)"]  # of two, which?
+    values = table.values.set_index("arm")
+    assert values["broke_down"].to_dict() == {"plain": 1, "wn": 0, "bn": 0}
+
+
+def test_welchs_interval_stands_beside_the_paired_one(tmp_path: Path, theirs: Paper) -> None:
+    errors = {("plain", seed): 1.0 + seed for seed in range(3)}
+    errors |= {("wn", seed): 1.5 + seed for seed in range(3)}
+    found = row(
+        build("mnist_arms_errors", records(tmp_path, "mnist_arms", errors), theirs), "weight norm"
+    )
+    assert found["test error − plain's"] == "0.50 [0.50, 0.50]"
+    assert found["not paired"] == "0.50 [−1.77, 2.77]"  # ± 2.776·√(2/3)

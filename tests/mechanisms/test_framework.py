@@ -86,7 +86,8 @@ def test_every_listed_experiment_loads_and_has_distinct_pieces(tmp_path):
         for smoke in (True, False):
             assert pieces.pieces(experiment, smoke, tmp_path)
         texts = dataclasses.asdict(experiment.texts)
-        assert all(text for key, text in texts.items() if key != "afterwards"), name
+        assert all(text for key, text in texts.items() if key not in ("afterwards", "caveat")), name
+        assert experiment.texts.kind in ("finding", "identity")
     with pytest.raises(KeyError, match="no experiment"):
         load("nonsense")
 
@@ -204,17 +205,40 @@ def test_the_page_says_everything(tmp_path):
     texts = TOY.texts
     rest = dataclasses.replace(TOY, texts=dataclasses.replace(texts, title="Another"))
     origin = tables.provenance("toy", tmp_path)
-    judged = [(TOY, verdicts.judged(1, TOY, TOY.verdict({}), "n = 3", origin))]
-    judged.append((rest, verdicts.judged(2, rest, None, "", {})))
+    judged = [(TOY, verdicts.judged(1, TOY, TOY.verdicts({}), "n = 3", origin))]
+    judged.append((rest, verdicts.judged(2, rest, [], "", {})))
     page.write(judged, tmp_path, "python x")
     text = (tmp_path / "README.md").read_text()
     for said in (
         texts.claim, texts.equation, texts.expectation, texts.reproduced_if, "Not run yet.",
         "toy.png", "toy-dark.svg",
         "*n = 3*", "Verdict: inconclusive", "3 seeds", "n \\| m", "torch 2.15.0", "a CPU",
-        "0000000000", "python x", "toy_more.csv", "not run",
+        "0000000000", "python x", "toy_more.csv", "not tested",
     ):  # fmt: skip
         assert said in text, said
+
+
+def test_an_identity_is_verified_and_stands_apart_from_what_could_have_come_out_otherwise(tmp_path):
+    tables.collect(TOY, measured(tmp_path / "work"), tmp_path)
+    exact = dataclasses.replace(TOY.texts, kind="identity", caveat="Tuned again.")
+    judged = []
+    for number, (texts, outcomes) in enumerate(
+        ((TOY.texts, ("reproduced", "not reproduced")), (exact, ("reproduced",))), 1
+    ):
+        experiment = dataclasses.replace(TOY, texts=texts)
+        found = [Verdict(each, "so", (), 3, f"part {each}") for each in outcomes]
+        judged.append((experiment, verdicts.judged(number, experiment, found, "", {"sources": []})))
+    rows = [row for _, own in judged for row in own]
+    assert [row.id for row in rows] == ["M1a", "M1b", "M2"]
+    origin = {"core_seconds": 1, "sources": [], "pieces": 0}
+    (tmp_path / "provenance.json").write_text(json.dumps({"toy": origin}))
+    page.write(judged, tmp_path, "python x")
+    text = (tmp_path / "README.md").read_text()
+    findings, identities = text.split("| | identity |")
+    assert "| M1a | A toy: part reproduced | **reproduced** | so |" in findings
+    assert "| M1b | A toy: part not reproduced | **not reproduced** | so |" in findings
+    assert "| M2 | A toy: part reproduced | **verified** | so Tuned again. |" in identities
+    assert "**To be known.** Tuned again." in identities
 
 
 def test_figures_are_the_same_bytes_each_time(tmp_path):
@@ -252,14 +276,15 @@ def test_smoke_size_from_the_measurement_to_the_page(name, tmp_path):
         piece.path.write_text(json.dumps(record))
     tables.collect(experiment, pieces.pieces(experiment, True, work), tmp_path)
     data = tables.read(name, tmp_path)
-    verdict = experiment.verdict(data)
-    assert verdict.outcome == "inconclusive"
+    found = experiment.verdicts(data)
+    assert {verdict.outcome for verdict in found} == {"inconclusive"}
     drawing.save(lambda: experiment.draw(data), tmp_path / name)
     assert "2 seeds" in experiment.caption(data) or "n = 2" in experiment.caption(data)
     origin = tables.provenance(name, tmp_path)
-    row = verdicts.judged(1, experiment, verdict, experiment.caption(data), origin)
-    page.write([(experiment, row)], tmp_path, "command")
-    assert "Verdict: inconclusive" in (tmp_path / "README.md").read_text()
+    rows = verdicts.judged(1, experiment, found, experiment.caption(data), origin)
+    page.write([(experiment, rows)], tmp_path, "command")
+    page_text = (tmp_path / "README.md").read_text()
+    assert page_text.count(": inconclusive.**") == len(rows)
 
 
 def test_two_processes_do_a_real_experiment_and_a_killed_one_goes_on(script, tmp_path):

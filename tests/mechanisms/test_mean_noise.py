@@ -58,7 +58,8 @@ def test_layers_below_are_normalised_by_all_images() -> None:
     torch.testing.assert_close(unit.normaliser(t), run.model(images), rtol=1e-9, atol=1e-9)
 
 
-def made_up(mean_only: float, bn: float, seeds: int = 4) -> dict:
+def made_up(mean_only: float, bn: float, seeds: int = 4, bn_over_examples: float = 2.0) -> dict:
+    """Of one activation; over examples together mean-only batch norm has the same."""
     rows = [
         {
             "arm": arm,
@@ -66,9 +67,12 @@ def made_up(mean_only: float, bn: float, seeds: int = 4) -> dict:
             "epoch": epoch,
             "layer": "dense",
             "kurtosis_median": value + 0.01 * seed,
-            "kurtosis_over_examples_median": value,
+            "kurtosis_over_examples_median": over_examples,
         }
-        for arm, value in (("mean_only_bn", mean_only), ("bn", bn))
+        for arm, value, over_examples in (
+            ("mean_only_bn", mean_only, mean_only),
+            ("bn", bn, bn_over_examples),
+        )
         for seed in range(seeds)
         for epoch in (0, 5)
     ]
@@ -76,17 +80,22 @@ def made_up(mean_only: float, bn: float, seeds: int = 4) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("mean_only", "bn", "seeds", "outcome"),
+    ("mean_only", "bn", "seeds", "bn_over_examples", "outcome"),
     [
-        (0.0, 2.0, 4, "reproduced"),
-        (0.0, 0.1, 4, "not reproduced"),
-        (1.0, 2.0, 4, "not reproduced"),
-        (0.0, 0.49, 4, "inconclusive"),
-        (0.0, 2.0, 2, "inconclusive"),
+        (0.0, 2.0, 4, 2.0, "reproduced"),
+        (0.0, 0.1, 4, 0.1, "not reproduced"),
+        (1.0, 2.0, 4, 2.0, "not reproduced"),
+        (0.0, 0.1, 4, 2.0, "inconclusive"),  # the two readings part
+        (0.0, 2.0, 4, 0.1, "inconclusive"),
+        (0.0, 0.49, 4, 0.1, "inconclusive"),
+        (0.0, 2.0, 2, 2.0, "inconclusive"),
     ],
 )
-def test_the_verdict(mean_only: float, bn: float, seeds: int, outcome: str) -> None:
-    assert EXPERIMENT.verdict(made_up(mean_only, bn, seeds)).outcome == outcome
+def test_the_verdict(
+    mean_only: float, bn: float, seeds: int, bn_over_examples: float, outcome: str
+) -> None:
+    found = EXPERIMENT.verdict(made_up(mean_only, bn, seeds, bn_over_examples))
+    assert found.outcome == outcome
 
 
 def test_the_smoke_version_runs_and_draws() -> None:

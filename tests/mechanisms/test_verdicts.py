@@ -1,14 +1,15 @@
 """The verdicts as files come back as they were judged; the committed ones are judged again."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES, load, verdicts
-from wnrepro.mechanisms.experiment import Finding, Verdict
-from wnrepro.mechanisms.verdicts import NOT_RUN, Judged
+from wnrepro.mechanisms.experiment import NOT_TESTED, Finding, Verdict
+from wnrepro.mechanisms.verdicts import Judged
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results" / "mechanisms"
 VERDICT = Verdict(
@@ -25,16 +26,20 @@ PROVENANCE = {"pieces": 3, "sources": [SOURCE, SOURCE, SOURCE | {"dirty": False}
 
 
 def rows() -> list[Judged]:
-    """Conditioning was judged, and the others have not been run."""
+    """Stability was judged in two parts, conditioning as a whole; the others have not been run."""
+    found = {
+        "conditioning": [VERDICT],
+        "stability": [
+            replace(VERDICT, on="Adam"),
+            replace(VERDICT, outcome="reproduced", on="SGD"),
+        ],
+    }
     return [
-        verdicts.judged(
-            number,
-            load(name),
-            VERDICT if name == "conditioning" else None,
-            "Lines:\nmeans." if name == "conditioning" else "",
-            PROVENANCE,
-        )
+        row
         for number, name in enumerate(NAMES, 1)
+        for row in verdicts.judged(
+            number, load(name), found.get(name, []), "Lines:\nmeans.", PROVENANCE
+        )
     ]
 
 
@@ -46,18 +51,21 @@ def test_what_is_written_is_read_back(tmp_path: Path):
         experiment = load(each.name)
         own = experiment.texts
         texts = (own.title, own.source, own.claim)
-        assert words(each.title, each.source, each.claim) == words(*texts)
+        assert words(each.title.split(": ")[0], each.source, each.claim) == words(*texts)
+        assert (each.kind, words(each.caveat)) == (own.kind, words(own.caveat))
         for part in (own.reproduced_if, own.not_reproduced_if):
             assert words(part) in words(each.criterion)
-    judged = read[NAMES.index("conditioning")]
-    assert (judged.number, judged.verdict, judged.seeds) == (3, "not reproduced", 3)
+    parts = [(each.id, each.title.split(": ")[-1], each.verdict) for each in read[1:3]]
+    assert parts == [("M2a", "Adam", "not reproduced"), ("M2b", "SGD", "reproduced")]
+    judged = read[3]
+    assert (judged.id, judged.verdict, judged.seeds) == ("M3", "not reproduced", 3)
     assert judged.because == 'The |cos| is 0.2, "small".'
     assert judged.findings == VERDICT.findings
     assert judged.caption == "Lines: means."
     assert judged.hardware == "Xeon, torch 2.15.0"
     assert judged.commit == "abcdef0123 with changes + abcdef0123"
-    assert read[0] == Judged(1, "norm_growth", read[0].title, read[0].source, read[0].claim,
-                             read[0].criterion, NOT_RUN)  # fmt: skip
+    texts = (read[0].title, read[0].source, read[0].claim, read[0].criterion, read[0].caveat)
+    assert read[0] == Judged("M1", "norm_growth", "identity", *texts, NOT_TESTED)
 
 
 def words(*texts: str) -> str:
@@ -71,10 +79,10 @@ def test_nothing_where_nothing_was_judged(tmp_path: Path):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("verdicts.csv", "number,", "no,"),
+        ("verdicts.csv", "id,", "no,"),
         ("verdicts.csv", "conditioning", "condition"),
-        ("verdicts.csv", "\n1,", "\none,"),
-        ("findings.csv", "conditioning", "condition"),
+        ("verdicts.csv", "\nM3,", "\nM9,"),
+        ("findings.csv", "M3", "M9"),
         ("findings.csv", "interval", "range"),
     ],
 )

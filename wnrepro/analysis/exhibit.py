@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -17,6 +18,8 @@ from wnrepro.intervals import Interval, T, t_interval
 MISSING = "–"
 """What is missing stays missing: an en dash, never 0."""
 MEAN = f"In brackets the {T}"
+BROKEN = 2
+"""A run has broken down that ends with over so many times the median test error of its setting."""
 
 
 class Cells(NamedTuple):
@@ -127,6 +130,26 @@ def with_interval(interval: Interval | None, digits: int = 2, n: int | None = No
     if n is not None and interval.n != n:
         said += f" ({interval.n} pair{'' if interval.n == 1 else 's'})"
     return said
+
+
+def broken(seeds: dict[int, float]) -> list[int]:
+    """Which runs of one setting, of at least 3, were trained to the end and broke down.
+
+    seeds: seed → test error.
+    """
+    known = finite(seeds)
+    if len(known) < 3:
+        return []
+    return [seed for seed, error in known.items() if error > BROKEN * median(known.values())]
+
+
+def summary(seeds: dict[int, float], down: list[int], digits: int = 2) -> str:
+    """The mean with its interval; where runs are `down` the median, all values, and how many."""
+    if not down:
+        return with_interval(interval_of(seeds), digits)
+    known = sorted(finite(seeds).values())
+    said = f"median {number(median(known), digits)} of {listed(known, digits)}"
+    return f"{said}; {len(down)} of {len(seeds)} broke down"
 
 
 def listed(values: Iterable[float], digits: int = 2) -> str:

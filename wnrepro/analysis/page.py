@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 
 import pandas as pd
 
 from wnrepro.analysis.captions import commit, hardware
-from wnrepro.analysis.claims.judgement import MECHANISM, VERDICT, Row
+from wnrepro.analysis.claims.judgement import IDENTITY, MECHANISM, OUR_VERDICT, VERDICT, Row
 from wnrepro.analysis.claims.rendering import environment, verdicts
 from wnrepro.analysis.exhibit import MISSING, Cells
 from wnrepro.analysis.exhibits import FIGURES, TABLES
@@ -67,7 +68,7 @@ def write(
         environment()
         .get_template("page.html")
         .render(
-            verdicts(rows),
+            verdicts(rows, records),
             missing=_missing(records, rows),
             tables=[
                 (TABLES[name], TABLES[name].caption(records), cells.words)
@@ -131,7 +132,7 @@ def _missing(records: Records, rows: Sequence[Row]) -> dict[str, list[str]]:
     """What would be needed → what waits for it; of alternatives the first."""
     waiting: dict[str, list[str]] = {}
     for row in rows:
-        if row.role in (VERDICT, MECHANISM) and row.settle:
+        if row.role in (VERDICT, OUR_VERDICT, MECHANISM, IDENTITY) and row.settle:
             waiting.setdefault(row.settle.split(" or ")[0], []).append(f"claim {row.id}")
     for kind, items in (("figure", FIGURES), ("table", TABLES)):
         for item in items.values():
@@ -148,6 +149,7 @@ def _figures(results: Path, records: Records) -> Iterator[Picture]:
 
 def _mechanism_figures(results: Path) -> Iterator[Picture]:
     folder = results / "mechanisms"
-    for each in read(folder):
+    for each in {each.name: each for each in reversed(read(folder))}.values():
         caption = f"{each.caption} {each.hardware}; commit {each.commit}."
-        yield from picture(folder, each.name, f"M{each.number}. {each.title}", caption)
+        title = f"{each.id.rstrip(ascii_lowercase)}. {each.title.split(': ')[0]}"
+        yield from picture(folder, each.name, title, caption)

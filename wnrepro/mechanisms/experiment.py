@@ -39,7 +39,8 @@ Tables = Mapping[str, Sequence[Row]]
 Data = Mapping[str, pd.DataFrame]
 """The CSV files by the same names, as read back."""
 
-Outcome = Literal["reproduced", "not reproduced", "inconclusive"]
+Outcome = Literal["reproduced", "not reproduced", "inconclusive", "not tested"]
+NOT_TESTED: Outcome = "not tested"
 
 SEEDS_NEEDED = 3
 
@@ -83,12 +84,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """outcome, the sentence that gives the reason, the numbers behind it, and on how many seeds."""
+    """outcome, the sentence that gives the reason, the numbers behind it, and on how many seeds.
+
+    on: which part of the experiment, where each is judged by itself.
+    """
 
     outcome: Outcome
     because: str
     findings: tuple[Finding, ...]
     seeds: int
+    on: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,14 @@ class Texts:
     title: a few words for the heading.
     source: where the claim stands, e.g. "Section 2.1, equation 4".
     claim: what the paper says, paraphrased. equation: the relation that is tested.
+    kind: "finding", which could have come out otherwise, or "identity", which holds on paper and is
+        verified to rounding.
     setup: what is run: data, network, optimiser, how many seeds.
     expectation: what should come out and why, written down before it was run.
     reproduced_if, not_reproduced_if: the criteria that `verdict` implements; anything else is
         inconclusive.
-    afterwards: what the results taught beyond the verdict; the only text written after the run.
+    afterwards: what the results taught beyond the verdict; caveat: what a reader must know who sees
+        the verdict alone, as that a criterion was changed. Both are written after the run.
     """
 
     title: str
@@ -114,6 +122,8 @@ class Texts:
     reproduced_if: str
     not_reproduced_if: str
     afterwards: str = ""
+    caveat: str = ""
+    kind: str = "finding"
 
     @classmethod
     def of(cls, name: str) -> Self:
@@ -137,7 +147,7 @@ class Experiment:
     texts: Texts
     parts: Callable[[bool], Sequence[Part]]
     measure: Callable[[Part], Tables]
-    verdict: Callable[[Data], Verdict]
+    verdict: Callable[[Data], Verdict | tuple[Verdict, ...]]
     draw: Callable[[Data], Figure]
     caption: Callable[[Data], str]
     version: int = 1
@@ -147,9 +157,16 @@ class Experiment:
         """With the texts of `<name>.md`. functions: those of the fields, in their order."""
         return cls(name, Texts.of(name), *functions, version=version)
 
+    def verdicts(self, data: Data) -> tuple[Verdict, ...]:
+        """One, or one for each part that is judged by itself."""
+        found = self.verdict(data)
+        return found if isinstance(found, tuple) else (found,)
+
 
 def decide(seeds: int, *, reproduced: bool, not_reproduced: bool) -> Outcome:
     """The outcome, given which of the two criteria are met; never a verdict on < 3 seeds."""
+    if not seeds:
+        return NOT_TESTED
     if seeds < SEEDS_NEEDED or reproduced == not_reproduced:
         return "inconclusive"
     return "reproduced" if reproduced else "not reproduced"

@@ -109,6 +109,7 @@ def verdict(data: Data) -> Verdict:
     variances = wn[["init_batch_lowest_variance", "init_batch_highest_variance"]]
     off = max(wn.init_batch_largest_mean.max(), (variances - 1).abs().max(axis=None))
     without, with_init = (deepest(data[NAME], "wn", init) for init in (0, 1))
+    plain = deepest(data[NAME], "plain", 1)
     gain = t_interval(np.log2(with_init) - np.log2(without))
     normalised = bool(off < MOMENT_TOLERANCE)
     outcome = decide(
@@ -133,7 +134,8 @@ def verdict(data: Data) -> Verdict:
     because = (
         f"With the init every mean is 0 and every variance 1 to {off:.0e} through up to "
         f"{rows.depth.max()} layers on the images it saw; training of weight norm starts up to "
-        f"depth {_depths(with_init)} with it and {_depths(without)} without (n = {gain.n} seeds)."
+        f"depth {_depths(with_init)} with it and {_depths(without)} without; plain's with it up to "
+        f"{_depths(plain)} (n = {gain.n} seeds)."
     )
     return Verdict(outcome, because, tuple(findings), gain.n)
 

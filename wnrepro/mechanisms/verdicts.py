@@ -1,4 +1,4 @@
-"""What the page says, for programs: verdicts.csv, a row per experiment; findings.csv, its numbers.
+"""What the page says, for programs: verdicts.csv, a row per verdict; findings.csv, its numbers.
 
 Reading them takes no torch; judging does, for the modules of the experiments measure too.
 """
@@ -6,37 +6,40 @@ Reading them takes no torch; judging does, for the modules of the experiments me
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
 
 from wnrepro.errors import RunError
 from wnrepro.mechanisms import NAMES
-from wnrepro.mechanisms.experiment import Experiment, Finding, Verdict
+from wnrepro.mechanisms.experiment import NOT_TESTED, Experiment, Finding, Verdict
 from wnrepro.replacement import replace_file
 
 VERDICTS = "verdicts.csv"
 FINDINGS = "findings.csv"
 COMMAND = "python scripts/mechanisms.py"
-NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One experiment and what came of it. Texts are Markdown, each one line.
+    """One verdict of an experiment. Texts are Markdown, each one line.
 
-    number: its section of the page. criterion: of either outcome. verdict: an outcome, or NOT_RUN;
-    then the fields after it are empty. caption: of its figure. seeds: that the verdict rests on.
-    hardware, commit: of all its pieces, joined by " + ".
+    id: M and its section of the page, with a letter where the section has several. kind, caveat: as
+    in `Texts`. criterion: of either outcome. verdict: an outcome; if NOT_TESTED the fields after it
+    are empty. caption: of its figure. seeds: that the verdict rests on. hardware, commit: of all
+    its pieces, joined by " + ".
     """
 
-    number: int
+    id: str
     name: str
+    kind: str
     title: str
     source: str
     claim: str
     criterion: str
-    verdict: str = NOT_RUN
+    caveat: str
+    verdict: str = NOT_TESTED
     because: str = ""
     caption: str = ""
     seeds: int = 0
@@ -46,42 +49,46 @@ class Judged:
 
 
 _COLUMNS = [field.name for field in fields(Judged) if field.name != "findings"]
-_FINDING_COLUMNS = ["name", *(field.name for field in fields(Finding))]
+_FINDING_COLUMNS = ["id", *(field.name for field in fields(Finding))]
 
 
 def judged(
     number: int,
     experiment: Experiment,
-    verdict: Verdict | None,
+    found: Sequence[Verdict],
     caption: str,
     provenance: Mapping[str, Any],
-) -> Judged:
-    """verdict: None if it was not run. provenance: of its tables, as in provenance.json."""
+) -> list[Judged]:
+    """found: nothing if it was not run. provenance: of its tables, as in provenance.json."""
     texts = experiment.texts
     criterion = (
         f"Reproduced if {texts.reproduced_if} Not reproduced if {texts.not_reproduced_if} "
         "Anything else is inconclusive."
     )
-    said = map(_one_line, (texts.title, texts.source, texts.claim, criterion))
-    row = Judged(number, experiment.name, *said)
-    if verdict is None:
-        return row
+    said = map(_one_line, (texts.title, texts.source, texts.claim, criterion, texts.caveat))
+    row = Judged(f"M{number}", experiment.name, texts.kind, *said)
     sources = provenance.get("sources", [])
-    return replace(
-        row,
-        verdict=verdict.outcome,
-        because=_one_line(verdict.because),
-        caption=_one_line(caption),
-        seeds=verdict.seeds,
-        hardware=_joined(f"{source['cpu']}, torch {source['torch']}" for source in sources),
-        commit=_joined(commit(source) for source in sources),
-        findings=verdict.findings,
-    )
+    letters = ascii_lowercase if len(found) > 1 else [""]
+    return [
+        replace(
+            row,
+            id=row.id + letter,
+            title=f"{row.title}: {each.on}" if each.on else row.title,
+            verdict=each.outcome,
+            because=_one_line(each.because),
+            caption=_one_line(caption),
+            seeds=each.seeds,
+            hardware=_joined(f"{source['cpu']}, torch {source['torch']}" for source in sources),
+            commit=_joined(commit(source) for source in sources),
+            findings=each.findings,
+        )
+        for letter, each in zip(letters, found, strict=False)
+    ] or [row]
 
 
 def write(folder: Path, rows: Sequence[Judged]) -> None:
     """Write both files, each whole or not at all. Raises RunError if the system refuses."""
-    findings = [{"name": row.name, **asdict(each)} for row in rows for each in row.findings]
+    findings = [{"id": row.id, **asdict(each)} for row in rows for each in row.findings]
     for name, table, columns in (
         (FINDINGS, findings, _FINDING_COLUMNS),
         (VERDICTS, [asdict(row) for row in rows], _COLUMNS),
@@ -100,15 +107,15 @@ def read(folder: Path) -> list[Judged]:
         return []
     try:
         verdicts = _rows(folder / VERDICTS, _COLUMNS)
-        if [row["name"] for row in verdicts] != list(NAMES):
-            raise ValueError(f"{VERDICTS} has not one row for each of {', '.join(NAMES)}")
-        of: dict[str, list[Finding]] = {name: [] for name in NAMES}
+        if list(dict.fromkeys(row["name"] for row in verdicts)) != list(NAMES):
+            raise ValueError(f"{VERDICTS} has no row for each of {', '.join(NAMES)}")
+        of: dict[str, list[Finding]] = {row["id"]: [] for row in verdicts}
         for row in _rows(folder / FINDINGS, _FINDING_COLUMNS):
-            of[row.pop("name")].append(Finding(**row))
+            of[row.pop("id")].append(Finding(**row))
         return [
             Judged(
-                **{**row, "number": int(row["number"]), "seeds": int(row["seeds"])},
-                findings=tuple(of[row["name"]]),
+                **{**row, "seeds": int(row["seeds"])},
+                findings=tuple(of[row["id"]]),
             )
             for row in verdicts
         ]

@@ -8,18 +8,19 @@ from pathlib import Path
 import pandas as pd
 
 from wnrepro.analysis.captions import commit, hardware
-from wnrepro.analysis.claims.criteria import CLAIMS, DECADES, POINTS, Claim, Region
+from wnrepro.analysis.claims.criteria import CLAIMS, OURS, TIMES, Claim, Region
 from wnrepro.analysis.claims.measures import Sample
-from wnrepro.analysis.evidence import EVIDENCE, select
+from wnrepro.analysis.evidence import EVIDENCE, Evidence, select
 from wnrepro.analysis.records import AGAIN, Records, read_csv
 from wnrepro.arms import ARMS
 from wnrepro.intervals import Interval
-from wnrepro.mechanisms import verdicts
-from wnrepro.mechanisms.experiment import SEEDS_NEEDED, Outcome, decide
-from wnrepro.mechanisms.verdicts import NOT_RUN
+from wnrepro.mechanisms import NAMES, verdicts
+from wnrepro.mechanisms.experiment import NOT_TESTED, SEEDS_NEEDED, Outcome, decide
 
 MORE_SEEDS = 5
-VERDICT, NEAREST, MECHANISM, FINDING = "verdict", "nearest evidence", "mechanism", "finding"
+UNSETTLED = ("inconclusive", NOT_TESTED)
+VERDICT, OUR_VERDICT, NEAREST = "verdict", "verdict on a claim of ours", "nearest evidence"
+MECHANISM, IDENTITY, FINDING = "mechanism", "identity", "finding"
 _RATIOS = {"row": str, "repeats": str, "hardware": str, "commit": str} | dict.fromkeys(
     ("ratio", "ratio_q1", "ratio_q3"), float
 )
@@ -30,9 +31,11 @@ _RATIOS = {"row": str, "repeats": str, "hardware": str, "commit": str} | dict.fr
 class Row:
     """A line of the table of claims. All text, as it is shown.
 
-    role: VERDICT, one per claim; NEAREST, the same number from another experiment, which gives no
-    verdict; MECHANISM, one per experiment of the mechanism page; FINDING, one of its numbers.
-    n: of seeds, or with another word after it.
+    role: VERDICT, one per claim of the paper's; OUR_VERDICT, one per claim of ours on smaller
+    networks; NEAREST, the same number from another experiment, which gives no verdict; MECHANISM or
+    IDENTITY, one per verdict of the mechanism page; FINDING, one of its numbers.
+    n: of seeds, or with another word after it. welch: the interval that does not pair, beside the
+    one that judges. caveat: what a reader must know who sees the verdict.
     """
 
     role: str
@@ -47,8 +50,10 @@ class Row:
     interval: str = ""
     n: str = "0"
     paired: str = ""
+    welch: str = ""
     verdict: str = ""
     because: str = ""
+    caveat: str = ""
     settle: str = ""
     hardware: str = ""
     commit: str = ""
@@ -80,12 +85,15 @@ def all_rows(records: Records, results: Path) -> list[Row]:
     """
     timed = ratios(results / "benchmarks")
     rows = [
-        row for claim in CLAIMS for row in (*judge(claim, records), *benchmark_rows(claim, timed))
+        row
+        for role, claims in ((VERDICT, CLAIMS), (OUR_VERDICT, OURS))
+        for claim in claims
+        for row in (*judge(claim, records, role), *benchmark_rows(claim, timed))
     ]
     return [*rows, *mechanism_rows(results / "mechanisms")]
 
 
-def judge(claim: Claim, records: Records) -> list[Row]:
+def judge(claim: Claim, records: Records, role: str = VERDICT) -> list[Row]:
     """The verdict on a claim, then the nearest evidence.
 
     Of the evidence that may judge, that with most runs does: with most seeds, whether they
@@ -97,13 +105,14 @@ def judge(claim: Claim, records: Records) -> list[Row]:
     beside += [measured(claim, records, name) for name in claim.nearest]
     return [
         _row(
-            VERDICT,
+            role,
             claim,
             chosen,
             records,
             verdict=chosen.outcome,
             because=chosen.because,
-            settle=_settle(claim, chosen, records) if chosen.outcome == "inconclusive" else "",
+            caveat=claim.caveat,
+            settle=_settle(claim, chosen, records) if chosen.outcome in UNSETTLED else "",
         ),
         *(
             _row(NEAREST, claim, each, records, because=each.sample.hindrance or each.sample.note)
@@ -121,8 +130,10 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     worst, interval = min(found, key=lambda each: _standing(each[1], claim.region))
     if hindrance := "; ".join(sample.hindrance for sample, _ in found if sample.hindrance):
         return Measured(evidence, n, worst, interval, "inconclusive", hindrance, True)
+    if not n:
+        return Measured(evidence, n, worst, interval, NOT_TESTED, "no evidence yet")
     if n < SEEDS_NEEDED:
-        because = f"n = {n}; a verdict needs {SEEDS_NEEDED} seeds" if n else "no evidence yet"
+        because = f"n = {n}; a verdict needs {SEEDS_NEEDED} seeds"
         return Measured(evidence, n, worst, interval, "inconclusive", because)
     outcome = decide(
         n,
@@ -179,21 +190,22 @@ def mechanism_rows(folder: Path) -> list[Row]:
     """
     rows = []
     for each in verdicts.read(folder):
-        run = each.verdict != NOT_RUN
+        run = each.verdict != NOT_TESTED
         made = {"hardware": each.hardware, "commit": each.commit}
         experiment = Row(
-            MECHANISM,
-            f"M{each.number}",
+            IDENTITY if each.kind == "identity" else MECHANISM,
+            each.id,
             each.claim,
             source=each.source,
             quantity=each.title,
             criterion=each.criterion,
-            judged_on=f"mechanisms/README.md, section {each.number}",
+            judged_on=f"mechanisms/README.md, section {NAMES.index(each.name) + 1}",
             ours=each.because,
             interval="given with each number" if run else "",
             n=str(each.seeds),
-            verdict=each.verdict if run else "inconclusive",
+            verdict=each.verdict,
             because="" if run else "no evidence yet",
+            caveat=each.caveat,
             settle="" if run else f"{verdicts.COMMAND} {each.name}",
             **made,
         )
@@ -231,7 +243,7 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
         return "not more seeds; first understand the runs named"
     if chosen.n < SEEDS_NEEDED:
         names = [chosen.evidence] if chosen.n else claim.judged_by
-        return " or ".join(EVIDENCE[name].command for name in names)
+        return " or ".join(_enough_seeds(EVIDENCE[name]) for name in names)
     if chosen.sample.at_least or chosen.sample.at_most:
         return f"not seeds alone, for some values are only bounds: {chosen.sample.note}"
     if not evidence.more_seeds:
@@ -239,6 +251,13 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
     first = int(select(records, evidence.name).runs["seed"].max()) + 1
     seeds = ",".join(str(seed) for seed in range(first, first + MORE_SEEDS))
     return f"{evidence.command} seed={seeds}"
+
+
+def _enough_seeds(evidence: Evidence) -> str:
+    """The command, with seeds of its own where the sweep has too few for a verdict."""
+    few = evidence.n_seeds < SEEDS_NEEDED
+    seeds = f" seed={','.join(map(str, range(SEEDS_NEEDED)))}" if few else ""
+    return evidence.command + seeds
 
 
 def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: str) -> Row:
@@ -255,6 +274,7 @@ def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: st
         interval=interval,
         n=str(found.n),
         paired="by seed" if found.sample.paired else "no",
+        welch=_ends(welch, claim) if (welch := found.sample.welch()) else "",
         hardware=_joined(map(hardware, made)),
         commit=_joined(map(commit, made)),
         **texts,
@@ -270,21 +290,25 @@ def _of(claim: Claim, role: str, **found: str) -> Row:
 def _number(found: Measured, claim: Claim) -> str:
     if (interval := found.interval) is None:
         return ""
-    sign = "+" if claim.region.unit in (POINTS, DECADES) else ""
-    form = f"{sign}.{2 if claim.region.unit else 3}f"  # a correlation near 1 needs more digits
-    number = f"{interval.estimate:{form}}{claim.region.unit}"
+    number = f"{interval.estimate:{_form(claim)}}{claim.region.unit}".replace("-", "−")
     if interval.n > 1:
-        low, high = (
-            f"{end:{form}}".replace("+inf", "∞").replace("inf", "∞")
-            for end in (interval.low, interval.high)
-        )
-        number += f" [{low}, {high}]"
-    number = number.replace("-", "−")
+        number += f" {_ends(interval, claim)}"
     if len(claim.measures) > 1:
         failed = found.outcome == "not reproduced"
         role = "the comparison that fails" if failed else "the closest call"
         number += f" against {ARMS[found.sample.against].label}, {role}"
     return number
+
+
+def _ends(interval: Interval, claim: Claim) -> str:
+    ends = (f"{end:{_form(claim)}}" for end in (interval.low, interval.high))
+    low, high = (end.replace("+inf", "∞").replace("inf", "∞").replace("-", "−") for end in ends)
+    return f"[{low}, {high}]"
+
+
+def _form(claim: Claim) -> str:
+    sign = "" if claim.region.unit in (TIMES, " %") else "+"
+    return f"{sign}.{2 if claim.region.unit else 3}f"
 
 
 def _joined(texts: Iterable[str]) -> str:

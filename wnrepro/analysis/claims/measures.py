@@ -1,8 +1,9 @@
 """The quantities that the paper's claims are about, measured on the runs of one experiment.
 
 Every measure returns a `Sample`: one value per seed, and what hinders a verdict. Arms are compared
-at equal seeds. What a run that diverged means is part of each definition; it is never left out in
-silence, for the runs that are left would then be a choice of the good ones.
+at equal seeds, and the interval that judges is that of these differences. Beside it stands Welch's.
+What a run that diverged means is part of each definition; it is never left out in silence, for the
+runs that are left would then be a choice of the good ones.
 """
 
 import math
@@ -12,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from wnrepro.analysis.canvas import TRAIN
+from wnrepro.analysis.canvas import TEST, TRAIN
 from wnrepro.analysis.exhibits.thresholds import first_epochs
-from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals
+from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals, finite
 from wnrepro.arms import ARMS
-from wnrepro.intervals import PAIRED, Interval, T, t_interval
+from wnrepro.intervals import PAIRED, Interval, T, t_interval, welch_difference
 from wnrepro.mechanisms.loss_range import Range, good_range
 
 GOOD_RATE = 1.5
@@ -40,6 +41,7 @@ class Sample:
     and above its values the mean may lie because what was measured is rounded.
     hindrance: why no verdict may rest on the values; empty if nothing hinders. note: what to know.
     otherwise: what would come out under other settings of the measure.
+    apart: the values of either arm, where each has its own, for an interval that does not pair.
     against: the arm that is compared with. runs: identities of the runs behind the values.
     """
 
@@ -54,6 +56,7 @@ class Sample:
     hindrance: str = ""
     note: str = ""
     otherwise: str = ""
+    apart: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
 
     def interval(self) -> Interval | None:
         """Mean over seeds with a 95 % t interval, for ratios of the logarithm; None for no values.
@@ -73,6 +76,16 @@ class Sample:
             ends = (math.exp(found.estimate), math.exp(low), math.exp(high))
             return Interval(*ends, f"{name}, of the logarithm", found.n)
         return Interval(found.estimate, low, high, name, found.n)
+
+    def welch(self) -> Interval | None:
+        """The same without pairing; None where an arm has fewer than 2 values of its own."""
+        if min(map(len, self.apart)) < 2:
+            return None
+        found = welch_difference(*self.apart)
+        if not self.ratio:
+            return found
+        ends = map(math.exp, (found.estimate, found.low, found.high))
+        return Interval(*ends, found.name, found.n)
 
 
 Measure = Callable[[Records], Sample]
@@ -119,13 +132,27 @@ def time_ratio(arm: str, other: str) -> Measure:
     return measure
 
 
-def norm_growth(arm: str) -> Measure:
-    """‖v‖ after the last epoch over ‖v‖ after the first, mean over units, in the layer where that
-    is smallest.
+def norm_growth(arm: str, other: str) -> Measure:
+    """‖v‖ after the last epoch over ‖v‖ after the first (of plain ‖w‖), mean over units; `arm` over
+    `other`, by seed, in the layer where that is smallest.
 
     What happens within the first epoch is not in the tables. A run that diverged hinders a verdict.
     """
-    return lambda records: replace(_single(records, arm, _log_growth), ratio=True)
+
+    def measure(records: Records) -> Sample:
+        both = _at_common_seeds(records, arm, other)
+        a, b = (_log_growth(records, runs) for runs in both)
+        least = (a - b).groupby("seed").min()  # per layer; NaN where a run diverged
+        return Sample(
+            tuple(least.dropna()),
+            tuple(identity for runs in both for identity in runs.index),
+            against=other,
+            paired=True,
+            ratio=True,
+            hindrance=_either_diverged(arm, _done(both[0]), other, _done(both[1])),
+        )
+
+    return measure
 
 
 def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
@@ -171,38 +198,50 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
     return measure
 
 
-def norm_by_rate(arm: str) -> Measure:
-    """Rank correlation of the learning rate with ‖v‖ after training, over rates, seed by seed.
+def norm_by_rate(arm: str, other: str) -> Measure:
+    """Slope of log ‖v‖ after training (of plain ‖w‖) over the log of the learning rate, `arm` minus
+    `other`, by seed: least squares over the rates at which both were trained to the end.
 
-    ‖v‖: geometric mean over layers. Rates at which a run diverged are left out, and said; seeds
-    with fewer than three others are, too.
+    ‖v‖: geometric mean over layers. Other rates are left out, and said; seeds with fewer than three
+    are, too.
     """
 
     def measure(records: Records) -> Sample:
-        runs = records.runs[records.runs["arm"] == arm]
+        runs = records.runs[records.runs["arm"].isin((arm, other))]
         layers = records.layers
         last = layers[layers["epoch"] == layers["identity"].map(runs["epochs"])]
-        norm = np.log(last["v_norm"]).groupby(last["identity"]).mean()
-        known = runs.assign(norm=norm)[runs["status"] == DONE].dropna(subset="norm")
-        enough = known[known.groupby("seed")["learning_rate"].transform("nunique") >= 3]
-        found = [
-            float(np.corrcoef(own["learning_rate"].rank(), own["norm"].rank())[0, 1])
-            for _, own in enough.groupby("seed")
-        ]
-        out = len(runs) - len(known)
-        note = f"{out} of {len(runs)} runs diverged and are left out" if out else ""
-        return Sample(tuple(found), tuple(enough.index), note=note)
+        norm = np.log10(last["v_norm"]).groupby(last["identity"]).mean()
+        done = runs.assign(norm=norm, identity=runs.index)[runs["status"] == DONE]
+        pairs = done.dropna(subset="norm").pivot(index=["seed", "learning_rate"], columns="arm")
+        pairs = pairs.reindex(columns=[(c, a) for c in ("norm", "identity") for a in (arm, other)])
+        pairs = pairs.dropna()
+        slopes, used = [], []
+        for _, own in pairs.groupby("seed"):
+            if len(own) >= 3:
+                rates = np.log10(own.index.get_level_values("learning_rate"))
+                slopes.append([np.polyfit(rates, own["norm", each], 1)[0] for each in (arm, other)])
+                used += own["identity"].to_numpy().ravel().tolist()
+        ours, theirs = (tuple(float(pair[k]) for pair in slopes) for k in (0, 1))
+        out = len(runs) - len(done)
+        return Sample(
+            tuple(a - b for a, b in zip(ours, theirs, strict=True)),
+            tuple(used),
+            against=other,
+            paired=True,
+            note=f"{out} of {len(runs)} runs diverged and are left out" if out else "",
+            apart=(ours, theirs),
+        )
 
     return measure
 
 
-def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
+def rate_range(arm: str, other: str, rates: Sequence[float], column: str = TEST) -> Measure:
     """Width of the range of good learning rates, `arm` minus `other`, in decades, by seed.
 
-    Good: the test error is at most `GOOD_RATE` times that of the arm's best rate at that seed. The
-    range is the unbroken one around the best; its ends are read off between rates on a straight
-    line in log-log; a rate at which training diverged is outside. Where it goes on to the end of
-    what was tried its width is a lower bound. Seeds count for which both arms have all `rates`.
+    Good: the error in `column` is at most `GOOD_RATE` times that of the arm's best rate at that
+    seed. The range is the unbroken one around the best; its ends are read off between rates on a
+    straight line in log-log; a rate at which training diverged is outside. Where it goes on to the
+    end of what was tried its width is a lower bound. Seeds count for which both arms have `rates`.
     Beside it stands what comes out with `OTHER_GOOD_RATES` for `GOOD_RATE`.
     """
     whole = sorted(rates)
@@ -215,13 +254,13 @@ def rate_range(arm: str, other: str, rates: Sequence[float]) -> Measure:
         ]
         pairs = [pair for pair in pairs if all(list(own["learning_rate"]) == whole for own in pair)]
         trained = [pair for pair in pairs if all((own["status"] == DONE).any() for own in pair)]
-        found, cut = _range_difference(trained, GOOD_RATE)
+        found, cut = _range_difference(trained, GOOD_RATE, column)
         notes = [
             f"the range of {ARMS[each].label} reaches the end of what was tried in {count} seeds"
             for each, count in zip((arm, other), cut, strict=True)
             if count
         ]
-        otherwise = ", ".join(_with_factor(trained, factor) for factor in OTHER_GOOD_RATES)
+        otherwise = ", ".join(_with_factor(trained, factor, column) for factor in OTHER_GOOD_RATES)
         failed = len(pairs) - len(trained)
         return replace(
             found,
@@ -250,8 +289,13 @@ def _compared(records: Records, arm: str, other: str, quantity: Quantity) -> Sam
         (*ours.index, *theirs.index),
         against=other,
         paired=True,
-        hindrance="; ".join(filter(None, (_diverged(arm, a), _diverged(other, b)))),
+        hindrance=_either_diverged(arm, a, other, b),
+        apart=(tuple(finite(a).values()), tuple(finite(b).values())),
     )
+
+
+def _either_diverged(arm: str, ours: BySeed, other: str, theirs: BySeed) -> str:
+    return "; ".join(filter(None, (_diverged(arm, ours), _diverged(other, theirs))))
 
 
 def _diverged(arm: str, values: BySeed) -> str:
@@ -282,27 +326,38 @@ def _late_training_error(records: Records, runs: pd.DataFrame) -> BySeed:
     return finals(runs.assign(late=late.groupby("identity")[TRAIN].mean()), "late")
 
 
-def _log_growth(records: Records, runs: pd.DataFrame) -> BySeed:
+def _done(runs: pd.DataFrame) -> BySeed:
+    return finals(runs.assign(done=1.0), "done")
+
+
+def _log_growth(records: Records, runs: pd.DataFrame) -> pd.Series:
+    """By seed and layer; NaN for a run that diverged."""
     layers = records.layers[records.layers["identity"].isin(runs.index)].sort_values("epoch")
-    ends = layers.groupby(["identity", "layer"])["v_norm"].agg(["first", "last"])
-    growth = np.log(ends["last"] / ends["first"]).groupby("identity").min()
-    return finals(runs.assign(growth=growth), "growth")
+    seeds = layers["identity"].map(runs["seed"]).rename("seed")
+    ends = layers.groupby([seeds, "layer"])["v_norm"].agg(["first", "last"])
+    done = pd.Series(_done(runs)).reindex(ends.index.get_level_values("seed")).to_numpy()
+    return np.log(ends["last"] / ends["first"]) * done
 
 
 Pair = tuple[pd.DataFrame, ...]
 """The runs of two arms at one seed, each by rising learning rate."""
 
 
-def _range_difference(pairs: Sequence[Pair], factor: float) -> tuple[Sample, list[int]]:
+def _range_difference(
+    pairs: Sequence[Pair], factor: float, column: str
+) -> tuple[Sample, list[int]]:
     """Width of the first arm's range minus the second's; in how many seeds each is cut off."""
-    ranges = [tuple(_good_range(own, factor) for own in pair) for pair in pairs]
+    ranges = [tuple(_good_range(own, factor, column) for own in pair) for pair in pairs]
     cut = [sum(pair[k].cut for pair in ranges) for k in (0, 1)]
-    values = tuple(ours.decades - theirs.decades for ours, theirs in ranges)
-    return Sample(values, paired=True, at_least=cut[0] > 0, at_most=cut[1] > 0), cut
+    ours, theirs = (tuple(pair[k].decades for pair in ranges) for k in (0, 1))
+    values = tuple(a - b for a, b in zip(ours, theirs, strict=True))
+    apart = ((), ()) if any(cut) else (ours, theirs)
+    at = {"at_least": cut[0] > 0, "at_most": cut[1] > 0}
+    return Sample(values, paired=True, apart=apart, **at), cut
 
 
-def _with_factor(pairs: Sequence[Pair], factor: float) -> str:
-    interval = _range_difference(pairs, factor)[0].interval()
+def _with_factor(pairs: Sequence[Pair], factor: float, column: str) -> str:
+    interval = _range_difference(pairs, factor, column)[0].interval()
     if interval is None:
         return f"{factor:g}: none"
     text = f"{interval.estimate:+.2f}"
@@ -311,7 +366,7 @@ def _with_factor(pairs: Sequence[Pair], factor: float) -> str:
     return f"{factor:g}: {text}".replace("-", "−")
 
 
-def _good_range(runs: pd.DataFrame, factor: float) -> Range:
-    errors = runs["test_error_percent"].where(runs["status"] == DONE, math.inf)
+def _good_range(runs: pd.DataFrame, factor: float, column: str) -> Range:
+    errors = runs[column].where(runs["status"] == DONE, math.inf)
     errors = errors.clip(lower=LOWEST_ERROR_PERCENT)
     return good_range(list(runs["learning_rate"]), list(errors), factor)

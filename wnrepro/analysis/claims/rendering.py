@@ -11,12 +11,23 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from wnrepro.analysis.claims.judgement import FINDING, MECHANISM, NEAREST, VERDICT, Row
+from wnrepro.analysis.claims.judgement import (
+    FINDING,
+    IDENTITY,
+    MECHANISM,
+    NEAREST,
+    OUR_VERDICT,
+    VERDICT,
+    Row,
+)
+from wnrepro.analysis.claims.seeds import LIKELY, MOST_SEEDS, SEEDS, SEEN, Power, pairing, powers
+from wnrepro.analysis.exhibit import number
+from wnrepro.analysis.records import Records
 from wnrepro.mechanisms.verdicts import COMMAND, VERDICTS
 from wnrepro.replacement import make_folder, replace_file
 
-MARKDOWN, TABLE = Path("claims.md"), Path("tables/claims.csv")
-OUTCOMES = ("reproduced", "not reproduced", "inconclusive")
+MARKDOWN, TABLE, POWER = Path("claims.md"), Path("tables/claims.csv"), Path("tables/power.csv")
+OUTCOMES = ("reproduced", "not reproduced", "inconclusive", "not tested")
 NO_VERDICTS = (
     f"There is no `mechanisms/{VERDICTS}`: `{COMMAND}` writes it, with `--figures-only` from the "
     "measurements that are there."
@@ -33,16 +44,63 @@ class Judged:
     beneath: list[Row]
 
 
-def verdicts(rows: Sequence[Row]) -> dict[str, Any]:
+def verdicts(rows: Sequence[Row], records: Records) -> dict[str, Any]:
     """What both templates are given."""
+    found = powers(records)
 
     def of(role: str, beneath: str) -> list[Judged]:
         under = [row for row in rows if row.role == beneath]
         judged = [row for row in rows if row.role == role]
         return [Judged(row, [each for each in under if each.id == row.id]) for row in judged]
 
-    claims, arguments = of(VERDICT, NEAREST), of(MECHANISM, FINDING)
-    return {"claims": claims, "arguments": arguments, "no_verdicts": NO_VERDICTS}
+    return {
+        "claims": of(VERDICT, NEAREST),
+        "ours": of(OUR_VERDICT, NEAREST),
+        "arguments": of(MECHANISM, FINDING),
+        "identities": of(IDENTITY, FINDING),
+        "no_verdicts": NO_VERDICTS,
+        "power": power_table(found),
+        "worth": worth(found),
+        "likely": LIKELY,
+        "seen": list(SEEN.values()),
+        "pairing": [
+            f"{title}: {number(low)} to {number(high)} (n = {n})"
+            for title, low, high, n in pairing(records)
+        ],
+    }
+
+
+def power_table(found: Sequence[Power]) -> list[dict[str, str]]:
+    """A line per claim: its chances by the first of `SEEN` that has it, and the seeds by each."""
+    lines = []
+    for claim in dict.fromkeys(each.claim for each in found):
+        own = {each.evidence: each for each in found if each.claim == claim}
+        first = next(iter(own.values()))
+        line = {
+            "claim": claim.id,
+            "if truly": f"{claim.expected:.2f}{claim.region.unit}".replace("-", "−"),
+            "region": claim.region.text(),
+            "sd": f"{first.sd:.2f}",
+        }
+        line |= {f"n = {n}": f"{first.chances[n]:.2f}" for n in SEEDS}
+        for name in SEEN:
+            seeds = "–" if name not in own else str(own[name].enough or f"over {MOST_SEEDS}")
+            line[f"seeds by {SEEN[name]}"] = seeds
+        lines.append(line)
+    return lines
+
+
+def worth(found: Sequence[Power]) -> str:
+    """Which claims so many seeds are likely to decide, by the first spread there is of each."""
+    first: dict[str, dict[int, float]] = {}
+    for each in found:
+        first.setdefault(each.claim.id, each.chances)
+    decided: dict[object, list[str]] = {n: [] for n in (*SEEDS, None)}
+    for id_, chances in first.items():
+        decided[next((n for n in SEEDS if chances[n] >= LIKELY), None)].append(id_)
+    left = decided.pop(None)
+    said = [f"{n} seeds: {', '.join(ids)}" for n, ids in decided.items() if ids]
+    return "; ".join(said + [f"more than {SEEDS[-1]}: {', '.join(left)}"] * bool(left))
 
 
 def tally(judged: Sequence[Judged]) -> dict[str, int]:
@@ -51,12 +109,22 @@ def tally(judged: Sequence[Judged]) -> dict[str, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
-def write(results: Path, rows: Sequence[Row]) -> None:
-    """Write claims.md and tables/claims.csv. Raises RunError if the system refuses."""
+def write(results: Path, rows: Sequence[Row], records: Records) -> None:
+    """Write claims.md, tables/claims.csv and tables/power.csv. Raises RunError."""
     make_folder(results / TABLE.parent)
-    replace_file(results / MARKDOWN, environment().get_template("claims.md").render(verdicts(rows)))
+    text = environment().get_template("claims.md").render(verdicts(rows, records))
+    replace_file(results / MARKDOWN, text)
     frame = pd.DataFrame(map(asdict, rows), columns=list(Row.__dataclass_fields__))
     replace_file(results / TABLE, frame.to_csv(index=False, lineterminator="\n"))
+    table = [
+        {"id": each.claim.id, "expected": each.claim.expected, "evidence": each.evidence}
+        | {"sd": each.sd, "n": each.n, "enough": each.enough}
+        | {f"power_n{n}": chance for n, chance in each.chances.items()}
+        for each in powers(records)
+    ]
+    columns = ["id", "expected", "evidence", "sd", "n", "enough", *(f"power_n{n}" for n in SEEDS)]
+    frame = pd.DataFrame(table, columns=columns)
+    replace_file(results / POWER, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def environment() -> Environment:
@@ -69,7 +137,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (inline, commands, marked, cell, tally)
+    filters = (inline, commands, marked, cell, tally, outcome)
     made.filters |= {each.__name__: each for each in filters}
     return made
 
@@ -89,6 +157,11 @@ def marked(settle: str) -> str:
     if not settle.startswith("python "):
         return settle
     return " or ".join(f"`{command}`" for command in settle.split(" or "))
+
+
+def outcome(row: Row) -> str:
+    """The verdict as it is shown: an identity is verified, or it is not."""
+    return row.verdict.replace("reproduced", "verified") if row.role == IDENTITY else row.verdict
 
 
 def cell(text: str) -> str:

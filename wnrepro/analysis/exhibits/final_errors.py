@@ -1,5 +1,7 @@
 """Errors after the last epoch, arm by arm, and their difference from plain."""
 
+from statistics import median
+
 import pandas as pd
 
 from wnrepro.analysis import exhibit
@@ -8,13 +10,16 @@ from wnrepro.analysis.exhibits.error_curves import RATES_DIFFER
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals, finite
 from wnrepro.arms import ARMS
-from wnrepro.intervals import paired_difference
+from wnrepro.intervals import paired_difference, welch_difference
 
 SECONDS = "time_per_epoch_sec"
 
 
 def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
-    """The difference from plain is paired by seed."""
+    """The difference from plain is paired by seed; beside it Welch's interval, which does not pair.
+
+    Where a run of either broke down it is that of the medians, without an interval.
+    """
     ((name, records),) = chosen.items()
     words, values = [], []
     plain = finite(finals(records.runs[records.runs["arm"] == "plain"]))
@@ -24,23 +29,33 @@ def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
         tested, known = exhibit.interval_of(test), finite(test)
         paired = arm != "plain" and known.keys() & plain.keys()
         difference = paired_difference(known, plain) if paired else None
+        welch = welch_difference([*known.values()], [*plain.values()]) if paired else None
+        down = exhibit.broken(test)
+        said = exhibit.with_interval(difference, n=len(known))
+        apart = exhibit.with_interval(welch)
+        if paired and (down or exhibit.broken(plain)):
+            said = f"{exhibit.number(median(known.values()) - median(plain.values()))} of medians"
+            apart = exhibit.MISSING
         alike = len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) == 1
         time = exhibit.interval_of(finals(runs, SECONDS)) if alike else None
         words.append(
             {
                 "arm": ARMS[arm].label,
-                "training error (%)": exhibit.with_interval(trained, 3),
-                "test error (%)": exhibit.with_interval(tested),
-                "test error − plain's": exhibit.with_interval(difference, n=len(known)),
+                "training error (%)": exhibit.summary(finals(runs, TRAIN), down, 3),
+                "test error (%)": exhibit.summary(test, down),
+                "test error − plain's": said,
+                "not paired": apart,
                 "n": exhibit.count(test),
                 "all test errors": exhibit.listed(test.values()),
             }
         )
         values.append(
             {"arm": arm, "n": len(known), "diverged": len(test) - len(known)}
+            | {"broke_down": len(down)}
             | exhibit.interval_values(TRAIN, trained)
             | exhibit.interval_values(TEST, tested)
             | exhibit.interval_values("test_error_minus_plain", difference)
+            | exhibit.interval_values("test_error_minus_plain_unpaired", welch)
             | exhibit.interval_values(SECONDS, time)
             | {"values": " ".join(map(str, test.values())), "evidence": name}
         )
@@ -53,7 +68,9 @@ def _table(name: str, title: str, says: str = "") -> exhibit.Table:
         title=f"{title}: errors after the last epoch",
         evidence=(name,),
         says=f"{says} {exhibit.MEAN}; the difference from plain is paired by seed, with the t "
-        "interval of the differences. All values: one per seed, in the order of seeds.".lstrip(),
+        "interval of the differences; not paired: Welch's interval. A run broke down that ends "
+        f"with over {exhibit.BROKEN} times its arm's median test error. All values: one per seed, "
+        "in the order of seeds.".lstrip(),
         build=tabulate,
     )
 

@@ -71,7 +71,7 @@ def tabulate(chosen: dict[str, Records], _: Paper, column: str) -> exhibit.Cells
         for rate, runs in own.runs[own.runs["arm"] == arm].groupby("learning_rate"):
             seeds = finals(runs, column)
             n, found = len(finite(seeds)), exhibit.interval_of(seeds)
-            parts = [exhibit.with_interval(found)] if found else []
+            parts = [exhibit.summary(seeds, exhibit.broken(seeds))] if found else []
             parts += [f"{len(seeds) - n} of {len(seeds)} diverged"] if n < len(seeds) else []
             said[rate] = "; ".join(parts)
             values.append(
@@ -110,7 +110,8 @@ TABLES = (
         name="learning_rates",
         title="MNIST: test error in percent by learning rate",
         evidence=("mnist_lr_robustness",),
-        says=f"{exhibit.MEAN}; over the seeds that did not diverge.",
+        says=f"{exhibit.MEAN}; over the seeds that did not diverge. A run broke down that ends "
+        f"with over {exhibit.BROKEN} times the median at its rate.",
         build=partial(tabulate, column=canvas.TEST),
     ),
     *(

@@ -1,0 +1,104 @@
+"""What so many seeds can decide, before they are run; and what pairing them was worth."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from wnrepro.analysis.claims.criteria import CLAIMS, SMALL, TIMES, Claim
+from wnrepro.analysis.evidence import EVIDENCE, select
+from wnrepro.analysis.records import Records, finals
+from wnrepro.mechanisms.experiment import SEEDS_NEEDED
+
+SEEDS = (3, 5, 10)
+SEEN = {
+    "fashion_mnist_arms": "Fashion-MNIST",
+    "mnist_arms": "MNIST",
+    "cifar_small": "CIFAR-10, width 24",
+}
+"""Whose spread over seeds is taken for the paper's experiment, until that has one of its own. First
+that of which the test errors, about 10 %, are nearest to the paper's; last one that is not trained
+through, so that its spread is surely larger than the paper's."""
+LIKELY = 0.8
+MOST_SEEDS = 100
+
+
+@dataclass(frozen=True)
+class Power:
+    """chances: number of seeds → probability of “reproduced” if the paper's number is true and our
+    number varies over seeds with the standard deviation sd, as in `evidence`, n seeds, it did.
+
+    sd: of logarithms where the claim's number is a ratio. enough: the fewest seeds with a chance of
+    `LIKELY`; None if that is more than `MOST_SEEDS`.
+    """
+
+    claim: Claim
+    evidence: str
+    sd: float
+    n: int
+    chances: dict[int, float]
+    enough: int | None
+
+
+def powers(records: Records) -> list[Power]:
+    """For every claim with a number of the paper's, from each of `SEEN` that has its number."""
+    return [
+        found
+        for claim in CLAIMS
+        if claim.expected is not None
+        for evidence in SEEN
+        for found in _power(claim, records, evidence)
+    ]
+
+
+def _power(claim: Claim, records: Records, evidence: str) -> Iterator[Power]:
+    own = select(records, evidence)
+    samples = [measure(own) for measure in claim.measures]
+    n = min(len(sample.values) for sample in samples)
+    bounds = any(each.hindrance or each.at_least or each.at_most for each in samples)
+    if n < SEEDS_NEEDED or bounds or claim.expected is None:
+        return
+    sd = math.sqrt(np.mean([np.var(sample.values, ddof=1) for sample in samples]))
+    edges = (claim.expected, claim.region.low, claim.region.high)
+    if claim.region.unit == TIMES:
+        edges = tuple(math.log(edge) if edge > 0 else -math.inf for edge in edges)
+    if sd == 0:
+        return
+    chances = {seeds: power(seeds, sd, *edges) for seeds in SEEDS}
+    counts = range(SEEDS_NEEDED, MOST_SEEDS + 1)
+    enough = next((seeds for seeds in counts if power(seeds, sd, *edges) >= LIKELY), None)
+    yield Power(claim, evidence, sd, n, chances, enough)
+
+
+def power(n: int, sd: float, true: float, low: float, high: float) -> float:
+    """Probability that the whole 95 % t interval of n values lies in low … high.
+
+    The values are normal about `true`; an end of the region may be infinite. Given the values' own
+    standard deviation s their mean must keep t·s/√n from both ends; over s, which is sd·χ/√(n−1),
+    that is integrated. With one end it is a probability of the noncentral t distribution.
+    """
+    s = sd * stats.chi.ppf((np.arange(4000) + 0.5) / 4000, n - 1) / math.sqrt(n - 1)
+    half = special.stdtrit(n - 1, 0.975) * s / math.sqrt(n)
+    scale = sd / math.sqrt(n)
+    below, above = ((end - true) / scale for end in (high - half, low + half))
+    return float(np.maximum(stats.norm.cdf(below) - stats.norm.cdf(above), 0).mean())
+
+
+def pairing(records: Records) -> Iterator[tuple[str, float, float, int]]:
+    """Of each evidence the lowest and the highest correlation, over seeds, of an arm's test errors
+    with plain's at the same seed; and how many seeds it is from."""
+    for name in (*SMALL, "digits_arms"):
+        own = select(records, name).runs
+        errors = {arm: finals(runs) for arm, runs in own.groupby("arm")}
+        plain = errors.pop("plain", {})
+        found = []
+        for theirs in errors.values():
+            seeds = sorted(s for s in plain.keys() & theirs.keys() if plain[s] + theirs[s] < 200)
+            pair = [plain[s] for s in seeds], [theirs[s] for s in seeds]
+            if len(seeds) >= SEEDS_NEEDED and all(map(np.ptp, pair)):
+                found.append((float(np.corrcoef(pair)[0, 1]), len(seeds)))
+        if found:
+            values = [value for value, _ in found]
+            yield EVIDENCE[name].title, min(values), max(values), min(n for _, n in found)
