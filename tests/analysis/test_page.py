@@ -128,7 +128,7 @@ def test_what_is_missing_is_named_with_its_command(results: Path, records: Recor
     for command in ("cifar_table1", "cifar_small", "mnist_arms", "mnist_lr_robustness"):
         assert f"python -m wnrepro.train -m +sweep={command}" in missing
     assert "claim 4d" in missing
-    assert "20 of 20 claims have no runs yet" in html
+    assert '<b>20</b> <span class="verdict not-tested">' in html
 
 
 def test_nothing_but_claims(tmp_path: Path, records: Records):
