@@ -321,8 +321,10 @@ def test_units_that_are_constant_at_the_start_can_be_left_alone() -> None:
     with pytest.warns(UserWarning, match="data-dependent init") as warned:
         assert data_dependent_init(model, x, constant="leave") == ["0", "2"]
     assert [str(each.message) for each in warned] == [
-        "data-dependent init left 1 of 4 units of layer '2' as they were, constant: 1",
-        "data-dependent init left 3 of 3 units of layer '4' as they were, constant: 0, 1, 2",
+        "data-dependent init: 1 of 4 units of layer '2' are constant on this batch and were left "
+        "alone: 1",
+        "data-dependent init: 3 of 3 units of layer '4' are constant on this batch and were left "
+        "alone: all",
     ]
     t = model[:3](x)
     assert_normalised(t[:, [0, 2, 3]])

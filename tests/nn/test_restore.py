@@ -14,13 +14,16 @@ class Stateful(nn.Module):
 
     in_place: Tensor
     by_data: Tensor
+    queue: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("replaced", torch.zeros(4))
         self.register_buffer("in_place", torch.zeros(4))
         self.register_buffer("by_data", torch.zeros(4), persistent=False)
+        self.register_buffer("queue", torch.zeros(4))
         self.register_buffer("later", None)
+        self.draws = torch.Generator()
         self.average = nn.Parameter(torch.zeros(4), requires_grad=False)
         self.codebook = nn.Parameter(torch.zeros(4))
         self.exchanged = nn.Parameter(torch.zeros(4))
@@ -34,6 +37,8 @@ class Stateful(nn.Module):
         self.replaced = 0.9 * self.replaced + mean
         self.in_place.lerp_(mean, 0.1)
         self.by_data.data.add_(mean)
+        self.queue.data = torch.cat([self.queue, mean])
+        torch.rand(1, generator=self.draws)
         self.later = mean
         self.average.mul_(0.9).add_(mean)
         self.codebook.data = mean.clone()
@@ -61,6 +66,8 @@ def picture(model: nn.Module) -> dict[str, Any]:
             for name, value in part.items():
                 key = f"{prefix}/{name}"
                 kept = value.detach().clone() if isinstance(value, Tensor) else None
+                if isinstance(value, torch.Generator):
+                    kept = value.get_state()
                 seen[key] = (value, kept)
     return seen
 

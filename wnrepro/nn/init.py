@@ -45,9 +45,9 @@ def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refu
     The pass is run in the modes that the model is in (the paper's protocol: `model.train()`,
     noise and dropout on), but mean-only batch norm always takes the batch's own mean. No gradient
     is recorded. All else in the model is afterwards what it was: training modes, running averages,
-    what a `forward` has replaced or changed, torch's random streams and the `generator` of any
-    module. So a forward pass in training mode straight afterwards draws the same noise as the init
-    did. What is compiled (`torch.compile`) runs uncompiled in it. The pass takes a copy of the
+    what a `forward` has replaced or changed, torch's random streams and the modules' own
+    generators. So a forward pass in training mode straight afterwards draws the same noise as the
+    init did. What is compiled (`torch.compile`) runs uncompiled in it. The pass takes a copy of the
     model's tensors.
 
     On several processes: a model in DistributedDataParallel is initialised by all of them, each
@@ -98,9 +98,12 @@ def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refu
             )
     for each in called:
         if left := each.left.nonzero().flatten().tolist():
-            what = f"{len(left)} of {len(each.left)} units of layer {each.name!r} as they were"
-            units = ", ".join(map(str, left[:10])) + (", …" if len(left) > 10 else "")
-            warnings.warn(f"data-dependent init left {what}, constant: {units}", stacklevel=2)
+            units = "all" if each.left.all() else ", ".join(map(str, left))
+            warnings.warn(
+                f"data-dependent init: {len(left)} of {len(each.left)} units of layer "
+                f"{each.name!r} are constant on this batch and were left alone: {units}",
+                stacklevel=2,
+            )
     return [each.name for each in called if not each.left.all()]
 
 

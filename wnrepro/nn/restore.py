@@ -44,15 +44,18 @@ def restored(model: nn.Module, own: Collection[Tensor]) -> Iterator[None]:
             now[:] = before
         with torch.no_grad():
             for tensor, value in values:
-                # What is equal is not written: a graph may need that very version of it.
-                if id(tensor) not in kept and not torch.equal(tensor, value):
+                if id(tensor) in kept:
+                    continue
+                if (tensor.shape, tensor.dtype) != (value.shape, value.dtype):
+                    tensor.data = value
+                elif not torch.equal(tensor, value):  # else a graph may need this version of it
                     tensor.copy_(value)
 
 
 @contextmanager
 def same_draws(model: nn.Module) -> Iterator[None]:
-    """Torch's random streams, and the `generator` of any module, are afterwards what they were."""
-    held = (getattr(m, "generator", None) for m in model.modules())
+    """Torch's random streams, and any module's own generators, are afterwards what they were."""
+    held = (value for module in model.modules() for value in vars(module).values())
     generators = {id(g): g for g in held if isinstance(g, torch.Generator)}
     states = [(g, g.get_state()) for g in generators.values()]
     devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
