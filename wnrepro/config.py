@@ -19,7 +19,7 @@ from omegaconf.errors import InterpolationResolutionError
 from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError, did_you_mean
-from wnrepro.tasks import TASKS, part_of
+from wnrepro.tasks import TASKS, TaskConfig, part_of
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
@@ -38,12 +38,6 @@ LONGEST_NAME = 255
 
 COMPILED_FROM_STEPS = 20_000
 """Half a minute or more of a GPU, at one to two milliseconds per step, uncompiled."""
-
-
-@dataclass
-class TaskConfig:
-    name: str = "classification"
-    """What is learnt: a folder of wnrepro/tasks."""
 
 
 @dataclass
@@ -192,6 +186,8 @@ def register_schema(experiments: Iterable[str] = ()) -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store("this_machine", LocalLauncher, "hydra/launcher")
+    for task in TASKS.values():
+        store.store(f"{task.name}_keys", task.config, "task")
     for experiment in experiments:
         for arm in ARMS:
             defaults = [experiment, {"override /norm": arm}]
@@ -210,7 +206,8 @@ def _entry(table: Any, *choices: str) -> Any:
 def resolve(cfg: DictConfig) -> Config:
     """The typed config of one run: shrunk to its scale, checked; raises ConfigError."""
     try:
-        present, known = set(_keys(cfg)), set(schema_keys())
+        present = set(_keys(cfg))
+        known = set(schema_keys()) | set(schema_keys(OmegaConf.get_type(cfg, "task"), "task."))
     except InterpolationResolutionError as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     for key in sorted(present - known):

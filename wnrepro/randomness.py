@@ -11,6 +11,8 @@ also ran the epochs before.
 | order | the order of the training images |
 | noise | Gaussian noise on the input |
 | dropout | dropout masks |
+| latent | the latent variables of a generative model |
+| binarise | pixels drawn from their intensities |
 """
 
 import hashlib
@@ -30,22 +32,21 @@ def derive(seed: int, name: str, epoch: int) -> int:
 
 
 class Streams(Mapping[str, torch.Generator]):
-    """The generators of one run, by name: `streams["noise"]`.
+    """The generators of one run, by name, made when first asked for: `streams["noise"]`.
 
     `init` (and the order) draw on the CPU, so that every device starts from the same weights and
-    sees the images in the same order; `noise` and `dropout` draw on the device.
+    sees the images in the same order; all others draw on the device.
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self.seed = seed
-        self._generators = {
-            "init": torch.Generator(),
-            "noise": torch.Generator(device),
-            "dropout": torch.Generator(device),
-        }
-        self.start_epoch(BEFORE_TRAINING)
+        self.seed, self.device = seed, device
+        self._epoch = BEFORE_TRAINING
+        self._generators: dict[str, torch.Generator] = {}
 
     def __getitem__(self, name: str) -> torch.Generator:
+        if name not in self._generators:
+            generator = torch.Generator("cpu" if name == "init" else self.device)
+            self._generators[name] = generator.manual_seed(derive(self.seed, name, self._epoch))
         return self._generators[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -56,6 +57,7 @@ class Streams(Mapping[str, torch.Generator]):
 
     def start_epoch(self, epoch: int) -> None:
         """Seed every generator for `epoch`, counted from 0."""
+        self._epoch = epoch
         for name, generator in self._generators.items():
             generator.manual_seed(derive(self.seed, name, epoch))
 
@@ -68,5 +70,5 @@ class Streams(Mapping[str, torch.Generator]):
         return {name: generator.get_state() for name, generator in self._generators.items()}
 
     def load_state_dict(self, states: dict[str, Tensor]) -> None:
-        for name, generator in self._generators.items():
-            generator.set_state(states[name].cpu())
+        for name, state in states.items():
+            self[name].set_state(state.cpu())

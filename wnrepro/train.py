@@ -10,6 +10,7 @@ where the run stopped, or says that it is done. Exit codes: 0 done (or diverged,
 too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a checkpoint written.
 """
 
+import io
 import logging
 import os
 import shutil
@@ -30,12 +31,13 @@ from wnrepro.commands.composition import compose_one
 from wnrepro.config import Config, as_dict, as_yaml, compiles
 from wnrepro.durations import in_words
 from wnrepro.errors import RunError, WnreproError
+from wnrepro.replacement import replace_file
 from wnrepro.runs.directory import CURVES_FILE, RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
 from wnrepro.runs.status import Status
-from wnrepro.tasks import TASKS
+from wnrepro.tasks import FIRST, TASKS
 
 if TYPE_CHECKING:
     from wnrepro.training import Epoch
@@ -257,7 +259,28 @@ class _Run:
     def _end(self, state: str) -> None:
         """Record first, show afterwards: a picture that fails takes nothing from a run."""
         self.record(state)
-        self.tracker.finish(state, _picture(self.directory.path) if self.metrics else None)
+        pictures = {}
+        if self.metrics and (curves := _picture(self.directory.path)):
+            pictures["curves"] = curves
+        if self.metrics and state != "interrupted":
+            pictures |= self._task_pictures()
+        self.tracker.finish(state, pictures)
+
+    def _task_pictures(self) -> dict[str, Path]:
+        """The files by name. A picture that fails is a warning, as the curves are."""
+        from torchvision.utils import save_image
+
+        drawn = {}
+        try:
+            for name, images in self.training.pictures().items():
+                content = io.BytesIO()
+                save_image(images.flatten(0, 1), content, "png", nrow=images.shape[1], padding=1)
+                path = self.directory.path / f"{name}.png"
+                replace_file(path, content.getvalue())
+                drawn[name] = path
+        except Exception as error:
+            log.warning("no picture (%s: %s): the record is whole", type(error).__name__, error)
+        return drawn
 
     def keep(self) -> None:
         """Save, record and show what there is, and set the time before which not to do it again."""
@@ -352,6 +375,9 @@ def _print_table(config: Config, status: Status) -> None:
 def _next(config: Config) -> str:
     """Something to compare this run with: the plain network, or the next data set's."""
     data = config.data.name.removesuffix("10")
+    if config.task.name != FIRST:
+        other = "plain" if config.norm.name != "plain" else "wn"
+        return f"+exp={config.model.name}_{other}"
     if config.scale.name != "full":
         return f"+exp={data}_{config.norm.name}"
     if config.norm.name != "plain":

@@ -185,13 +185,20 @@ def test_layers_can_be_copied_and_pickled(arm: str) -> None:
         assert torch.equal(twin(x), layer(x))
 
 
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_linear_map_without_a_bias_has_none_unless_a_normaliser_does(arm: str) -> None:
+    layer = NormalizedLayer(arm, nn.Linear(5, 4, bias=False))
+    assert (layer.b is None) == (ARMS[arm].normaliser is None)
+    layer.reset_parameters()
+    layer.start_from_(torch.randn(4, 5))
+    assert layer(torch.randn(8, 5)).shape == (8, 4)
+
+
 def test_what_a_layer_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown arm 'nothing'; choose from plain"):
         NormalizedLayer("nothing", nn.Linear(2, 2))
     with pytest.raises(TypeError, match=r"Bilinear is none of Linear, .*ConvTranspose3d"):
         NormalizedLayer("wn", nn.Bilinear(2, 2, 2))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="bias=True"):
-        NormalizedLayer("wn", nn.Linear(2, 2, bias=False))
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
         NormalizedLayer("wn", nn.Linear(2, 2)).start_from_(torch.randn(2, 3))
 

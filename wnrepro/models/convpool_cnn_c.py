@@ -52,7 +52,7 @@ class ConvPoolCNNC(nn.Sequential):
             raise ValueError(f"the width must be at least 1, not {width}")
         if min(size) < 12:
             raise ValueError(f"images must be at least 12×12 pixels, not {size[0]}×{size[1]}")
-        draw = streams or {}
+        draw = {} if streams is None else streams
 
         def conv(n_in: int, n_out: int, kernel: int, padding: int = 0) -> NormalizedLayer:
             layer = nn.Conv2d(n_in, n_out, kernel, padding=padding)

@@ -37,7 +37,7 @@ class MLP(nn.Sequential):
         super().__init__()
         if width < 1 or depth < 0:
             raise ValueError(f"an MLP of width {width} and depth {depth} cannot be built")
-        draw = streams or {}
+        draw = {} if streams is None else streams
         self.flatten = nn.Flatten()
         if noise_std:
             self.noise = GaussianNoise(noise_std, draw.get("noise"))

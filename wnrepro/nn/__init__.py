@@ -24,6 +24,12 @@ from wnrepro.nn.layers import (
     WeightNormConvTranspose3d,
     WeightNormLinear,
 )
+from wnrepro.nn.masked import (
+    MaskedConv2d,
+    MaskedLinear,
+    WeightNormMaskedConv2d,
+    WeightNormMaskedLinear,
+)
 from wnrepro.nn.mean_only_batch_norm import (
     MeanOnlyBatchNorm1d,
     MeanOnlyBatchNorm2d,
@@ -42,6 +48,8 @@ __all__ = [
     "FrozenScale",
     "GaussianNoise",
     "LayerNorm",
+    "MaskedConv2d",
+    "MaskedLinear",
     "MeanOnlyBatchNorm1d",
     "MeanOnlyBatchNorm2d",
     "MeanOnlyBatchNorm3d",
@@ -54,6 +62,8 @@ __all__ = [
     "WeightNormConvTranspose2d",
     "WeightNormConvTranspose3d",
     "WeightNormLinear",
+    "WeightNormMaskedConv2d",
+    "WeightNormMaskedLinear",
     "convert",
     "data_dependent_init",
     "fold",

@@ -19,6 +19,7 @@ from wnrepro.nn.layers import (
     WeightNormLayer,
     WeightNormLinear,
 )
+from wnrepro.nn.masked import WeightNormMaskedConv2d, WeightNormMaskedLinear
 from wnrepro.nn.weight_norm import norm_over
 
 _WEIGHT_NORM: dict[type[nn.Module], type[WeightNormLayer]] = {
@@ -31,6 +32,8 @@ _WEIGHT_NORM: dict[type[nn.Module], type[WeightNormLayer]] = {
         WeightNormConvTranspose1d,
         WeightNormConvTranspose2d,
         WeightNormConvTranspose3d,
+        WeightNormMaskedLinear,
+        WeightNormMaskedConv2d,
     )
 }
 
@@ -43,11 +46,12 @@ Model = TypeVar("Model", bound=nn.Module)
 def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None) -> Model:
     """Puts weight norm on the linear and convolution layers of a model, and keeps its outputs.
 
-    Each layer that is exactly a torch.nn.Linear, Conv1d/2d/3d or ConvTranspose1d/2d/3d, the model
-    itself included, becomes the weight-norm layer of that kind, with v = w and g = ‖w‖ (paper
-    eq. 2), so that g·v/‖v‖ is w bit for bit. It remains the same object: hooks, flags and other
-    references to it stay. v and g are new parameters, with the attributes of the weight: make the
-    optimiser, and wrap the model for several processes, afterwards.
+    Each layer that is exactly a torch.nn.Linear, Conv1d/2d/3d or ConvTranspose1d/2d/3d, or masked
+    (`wnrepro.nn.masked`), the model itself included, becomes the weight-norm layer of that kind,
+    with v = w and g = ‖w‖ (paper eq. 2), so that g·v/‖v‖ is w bit for bit. It remains the same
+    object: hooks, flags and other references to it stay. v and g are new parameters, with the
+    attributes of the weight: make the optimiser, and wrap the model for several processes,
+    afterwards.
 
     Torch's own weight norm, in both its forms, is taken over: v and g have the values of torch's
     where its g is one per output unit, else w is split; the outputs stay, to rounding.

@@ -29,6 +29,7 @@ from wnrepro.nn.batch_norm import BatchNorm
 from wnrepro.nn.convert import convert
 from wnrepro.nn.layer_norm import LayerNorm
 from wnrepro.nn.layers import WeightNormLayer, set_in_place
+from wnrepro.nn.masked import MaskedConv2d, MaskedLinear
 from wnrepro.nn.mean_only_batch_norm import (
     MeanOnlyBatchNorm1d,
     MeanOnlyBatchNorm2d,
@@ -41,7 +42,7 @@ V_STD = 0.05
 """Standard deviation of v at the start (paper, sec. 3; authors' code, `Normal(0.05)`)."""
 
 Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
-Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
+Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed | MaskedLinear | MaskedConv2d
 
 
 class FrozenScale(nn.Module):
@@ -106,8 +107,7 @@ class NormalizedLayer(nn.Module):
     convolutions, of which it is (in, out/groups, *k): `by_unit` puts the units on axis 0 for any.
     `layer.running_mean` and `layer.running_var` are the averages for evaluation, None without.
 
-    Raises ValueError for an unknown arm, or for a linear map without a bias in the arms that keep
-    b in it (those without a normaliser); TypeError for another kind of linear map.
+    Raises ValueError for an unknown arm; TypeError for another kind of linear map.
     """
 
     def __init__(
@@ -126,8 +126,6 @@ class NormalizedLayer(nn.Module):
         self.arm = arm
         name = self._facts.normaliser
         if name is None:
-            if linear.bias is None:
-                raise ValueError(f"arm {arm} keeps b in its linear map: build that with bias=True")
             normaliser = nn.Identity()
         else:
             linear.register_parameter("bias", None)
@@ -165,9 +163,11 @@ class NormalizedLayer(nn.Module):
         return getattr(self.normaliser, "g", None)
 
     @property
-    def b(self) -> Tensor:
-        """The shift per output unit, (out,)."""
-        return cast(Tensor, self._owner_of_b.bias)
+    def b(self) -> Tensor | None:
+        """The shift per output unit, (out,); None in a linear map without one, if no normaliser
+        has it.
+        """
+        return cast(Tensor | None, self._owner_of_b.bias)
 
     @property
     def _owner_of_b(self) -> nn.Module:
@@ -191,13 +191,18 @@ class NormalizedLayer(nn.Module):
         return getattr(self.normaliser, "running_var", None)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new starting weights from `generator`; g = 1, b = 0; running averages too."""
+        """Draw new starting weights from `generator`; g = 1, b = 0; running averages too.
+
+        Masked weights are 0.
+        """
         v = torch.empty_like(self.by_unit(self.v))
         if self._facts.start == "glorot":
             nn.init.xavier_uniform_(v, generator=generator)
         else:
             nn.init.normal_(v, std=V_STD, generator=generator)
-        self.start_from_(_as_stored(self.linear, v))
+        v = _as_stored(self.linear, v)
+        masked = isinstance(self.linear, MaskedLinear | MaskedConv2d)
+        self.start_from_(v * self.linear.mask if masked else v)
 
     @torch.no_grad()
     def start_from_(self, v: Tensor, g: Tensor | None = None, b: Tensor | None = None) -> None:
@@ -210,15 +215,19 @@ class NormalizedLayer(nn.Module):
         (float64 for float32), before anything is changed.
         """
         v = self._holding("v", v, self.v)
-        g = torch.ones_like(self.b) if g is None else self._holding("g", g, self.b)
-        b = torch.zeros_like(self.b) if b is None else self._holding("b", b, self.b)
+        one_per_unit = self.by_unit(self.v).flatten(1)[:, 0]
+        g = torch.ones_like(one_per_unit) if g is None else self._holding("g", g, one_per_unit)
+        if b is not None and self.b is None:
+            raise ValueError("b is given, and the layer has none")
+        b = torch.zeros_like(one_per_unit) if b is None else self._holding("b", b, one_per_unit)
         if self._facts.start == "unit":
             v = _as_stored(self.linear, weight_norm(self.by_unit(v), g))
         normalised = isinstance(self.linear, WeightNormLayer)
         set_in_place(self.linear, "v" if normalised else "weight", v)
         if self.g is not None:
             set_in_place(self.linear if normalised else self.normaliser, "g", g)
-        set_in_place(self._owner_of_b, "bias", b)
+        if self.b is not None:
+            set_in_place(self._owner_of_b, "bias", b)
         if isinstance(self.normaliser, RunningStatistics):
             self.normaliser.reset_running_stats()
 

@@ -39,8 +39,12 @@ def identity(config: Mapping[str, Any]) -> str:
 
 
 def run_directory(config: Mapping[str, Any]) -> Path:
-    """`<runs.root>/<data.name>_<norm.name>/seed<seed>-<identity>`."""
+    """`<runs.root>/<data.name>_<norm.name>/seed<seed>-<identity>`; before it the task and `_`, if
+    it is not the first.
+    """
     arm = f"{config['data']['name']}_{config['norm']['name']}"
+    if (task := config.get("task", {}).get("name", FIRST)) != FIRST:
+        arm = f"{task}_{arm}"
     return Path(config["runs"]["root"]) / arm / f"seed{config['seed']}-{identity(config)}"
 
 

@@ -1,9 +1,10 @@
 """The kinds of experiment, found by name: a folder here is a task.
 
-    __init__.py     `TASK`: its metrics, their units, which one to look at first
+    __init__.py     `TASK`: its metrics, their units, which one to look at first, its keys
     checks.py       `check(config)` refuses what the task cannot do; `has_long_steps(config)`:
                     whether a step is worth several CPU threads, and a long run compiling
-    assembly.py     `training(config, device)` builds a `wnrepro.training.Training`
+    assembly.py     `training(config, device)` builds a `wnrepro.training.Training`;
+                    `made_up(config, device, n)` the same on n made-up examples, to time a step
 
 The first two import no torch. Nothing outside a task's folder knows its name.
 """
@@ -14,9 +15,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from wnrepro.tasks.facts import PARTS, Metric, Task
+from wnrepro.tasks.facts import PARTS, Metric, Task, TaskConfig
 
-__all__ = ["COLUMNS", "PARTS", "TASKS", "Metric", "Task", "part_of", "task_of"]
+__all__ = ["COLUMNS", "PARTS", "TASKS", "Metric", "Task", "TaskConfig", "part_of", "task_of"]
 
 FIRST = "classification"
 

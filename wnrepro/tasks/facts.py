@@ -8,6 +8,14 @@ PARTS = ("train", "test", "held_out")
 """What a metric may be of. The first part of its column: `test_error_percent`."""
 
 
+@dataclass
+class TaskConfig:
+    """The group `task` of a config. A task with keys of its own has a subclass."""
+
+    name: str = "classification"
+    """What is learnt: a folder of wnrepro/tasks."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """name: of its column, after the part. label, unit: as people read them; unit may be ""."""
@@ -33,6 +41,8 @@ class Task:
     metrics: tuple[Metric, ...]
     headline: str
     smaller_is_better: bool = True
+    averaged: bool = False
+    config: type[TaskConfig] = TaskConfig
 
     @property
     def headline_metric(self) -> Metric:
@@ -40,7 +50,12 @@ class Task:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(f"{part}_{metric.name}" for part in PARTS for metric in self.metrics)
+        columns = []
+        for part in PARTS:
+            columns += [f"{part}_{metric.name}" for metric in self.metrics]
+            if self.averaged and part != "train":
+                columns += [f"{part}_averaged_{metric.name}" for metric in self.metrics]
+        return tuple(columns)
 
     def headlines(self, row: Mapping[str, Any]) -> dict[str, str]:
         """Part of the data → the headline metric of a row of metrics.csv, as people read it."""

@@ -3,6 +3,7 @@
 import functools
 import logging
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 
@@ -19,8 +20,13 @@ def dtype_of(config: Config) -> torch.dtype:
     return torch.float64 if config.precision == "float64" else torch.float32
 
 
-def assemble(config: Config, objective: Objective, streams: Streams) -> SupervisedTraining:
-    """The training of `objective` with the config's optimiser, schedule and precision."""
+def assemble(
+    config: Config, objective: Objective, streams: Streams, **options: Any
+) -> SupervisedTraining:
+    """The training of `objective` with the config's optimiser, schedule and precision.
+
+    options: of `SupervisedTraining`.
+    """
     device = objective.device
     autocast = nullcontext
     if config.precision == "bf16":
@@ -37,4 +43,5 @@ def assemble(config: Config, objective: Objective, streams: Streams) -> Supervis
     return SupervisedTraining(
         *(objective, optimizer, schedule, streams, config.batch_size, autocast),
         compile=compile,
+        **options,
     )

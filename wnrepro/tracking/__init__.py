@@ -23,8 +23,8 @@ class Tracker(Protocol):
         `rows` is the whole record: what was given before, and new rows after it.
         """
 
-    def finish(self, status: str, picture: Path | None) -> None:
-        """The run has ended, with `status`; show the picture of its curves."""
+    def finish(self, status: str, pictures: Mapping[str, Path] | None) -> None:
+        """The run has ended, with `status`; show its pictures."""
 
 
 class NoTracker:
@@ -33,7 +33,7 @@ class NoTracker:
     def mirror(self, rows: Sequence[Row]) -> None:
         pass
 
-    def finish(self, status: str, picture: Path | None) -> None:
+    def finish(self, status: str, pictures: Mapping[str, Path] | None) -> None:
         pass
 
 

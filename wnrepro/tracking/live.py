@@ -59,9 +59,9 @@ class WandbTracker:
             self._queue.put([dict(row) for row in rows[self._handed_over :]])
             self._handed_over = len(rows)
 
-    def finish(self, status: str, picture: Path | None) -> None:
+    def finish(self, status: str, pictures: Mapping[str, Path] | None) -> None:
         """Wait for W&B, at most `FINISH_TIMEOUT_SEC` (`STOPPED_TIMEOUT_SEC`) + `FALLBACK_SEC`."""
-        self._queue.put(End(status, picture))
+        self._queue.put(End(status, pictures))
         ended = status in ("done", "diverged")
         patience = FINISH_TIMEOUT_SEC if ended else STOPPED_TIMEOUT_SEC
         try:

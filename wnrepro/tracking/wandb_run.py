@@ -13,10 +13,10 @@ INIT_TIMEOUT_SEC = 30.0
 
 
 class End(NamedTuple):
-    """How a run ended. picture: of its curves. summary: what else to say of it."""
+    """How a run ended. pictures: files by name. summary: what else to say of it."""
 
     status: str
-    picture: Path | None = None
+    pictures: Mapping[str, Path] | None = None
     summary: Mapping[str, Any] | None = None
 
 
@@ -106,9 +106,9 @@ class WandbRun:
             self._sent += 1
 
     def finish(self, end: End) -> None:
-        if end.picture is not None:
-            image = self._image(str(end.picture))
-            self._run.log({"curves": image}, step=max(0, self._next_epoch - 1))
+        if end.pictures:
+            images = {name: self._image(str(path)) for name, path in end.pictures.items()}
+            self._run.log(images, step=max(0, self._next_epoch - 1))
         self._run.summary.update({"status": end.status} | dict(end.summary or {}))
         # To W&B, a run that was interrupted is one that may go on.
         self._run.finish(0 if end.status in ("done", "diverged") else 1)

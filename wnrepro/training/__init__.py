@@ -3,12 +3,14 @@
     protocol.py     what a runner needs of any training: epochs of metrics, a state, a clock
     supervised.py   batches, a loss, gradient steps: classification, and whatever has a loss
     step.py         one such step: eager, compiled, or replayed by a GPU
+    average.py      the parameters' average over the last steps, for evaluation
     sums.py         what a step adds up, on the device
     clock.py        seconds of training, pauses left out
 
 Knows no disk, no W&B and no Hydra.
 """
 
+from wnrepro.training.average import ParameterAverage
 from wnrepro.training.protocol import AfterStep, Epoch, Training
 from wnrepro.training.step import Step, compiled
 from wnrepro.training.sums import Sums
@@ -18,6 +20,7 @@ __all__ = [
     "AfterStep",
     "Epoch",
     "Objective",
+    "ParameterAverage",
     "Step",
     "Sums",
     "SupervisedTraining",

@@ -1,6 +1,6 @@
 """What the runner, checkpoints, records and trackers need of a training, whatever it trains."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,6 +54,10 @@ class Training(Protocol):
         after_step: called between two steps of an epoch. It may raise, to stop here: the state is
         then that of a run that can go on.
         """
+        ...
+
+    def pictures(self) -> Mapping[str, torch.Tensor]:
+        """What to look at when it is over, by name: images in [0, 1], (rows, columns, C, H, W)."""
         ...
 
     def paused(self) -> AbstractContextManager[None]:

@@ -32,6 +32,7 @@ class Step:
     `sums` keep their tensors where they are: state may be copied into them, not replaced.
 
     loss: of a batch. generators: those of a GPU that it draws from, so that each replay draws anew.
+    clip_norm: the largest norm of the gradient of all parameters; a larger one is scaled down.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Step:
         autocast: Callable[[], AbstractContextManager],
         generators: Iterable[torch.Generator] = (),
         capture: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
         self.loss = loss
         self.optimizer = optimizer
         self.sums = sums
         self.autocast = autocast
         self.generators = tuple(generators)
+        self.clip_norm = clip_norm
         self._warm_up = WARM_UP if capture else None
         self._stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -60,6 +63,9 @@ class Step:
             self._on_a_side_stream(batch)
         else:
             self._replay(batch)
+        if self.clip_norm is not None:
+            parameters = (p for group in self.optimizer.param_groups for p in group["params"])
+            nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         self.optimizer.step()
 
     def _gradients(self, batch: Batch) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from wnrepro.nn import NormalizedLayer
 from wnrepro.optim import Schedule
 from wnrepro.randomness import Streams
+from wnrepro.training.average import ParameterAverage
 from wnrepro.training.clock import Clock
 from wnrepro.training.protocol import AfterStep, Epoch
 from wnrepro.training.step import Batch, Step, compiled
@@ -74,7 +75,9 @@ class SupervisedTraining:
     optimizer: with "lr" in its groups, which the schedule sets at each epoch's start, and β1 too
     where they have "betas". autocast: the precision of forward passes. compile: whether torch
     compiles the model, which takes up to a minute at the start. capture: whether a GPU replays the
-    step (see `Step`); None for wherever there is one.
+    step (see `Step`); None for wherever there is one. clip_norm: gradients of a larger norm, over
+    all parameters, are scaled down to it. average: evaluation is repeated with these, and its
+    metrics are recorded with `averaged_` before their names.
     """
 
     objective: Objective
@@ -85,6 +88,8 @@ class SupervisedTraining:
     autocast: Callable[[], AbstractContextManager] = nullcontext
     compile: bool = False
     capture: bool | None = None
+    clip_norm: float | None = None
+    average: ParameterAverage | None = None
     epoch: int = 0
     step: int = 0
     _clock: Clock = field(init=False, default_factory=Clock)  # of the current epoch's steps
@@ -118,7 +123,10 @@ class SupervisedTraining:
         The authors' protocol has 500. In the parameters' own precision, whatever training has.
         """
         self.model.train()
-        return self.objective.initialise(self._order_of(0)[:n])
+        initialised = self.objective.initialise(self._order_of(0)[:n])
+        if self.average is not None:
+            self.average.restart()
+        return initialised
 
     def epochs(self, after_step: AfterStep | None = None) -> Iterator[Epoch]:
         """Train to the schedule's end, from wherever this is; what each epoch left.
@@ -154,6 +162,10 @@ class SupervisedTraining:
         self.model.eval()
         with self.autocast(), torch.no_grad():
             evaluation = self.objective.evaluate(self._forward)
+            if self.average is not None:
+                with self.average.applied():
+                    averaged = self.objective.evaluate(self._forward)
+                evaluation |= {f"averaged_{name}": value for name, value in averaged.items()}
         evaluation_time_sec = time.perf_counter() - trained
         seconds = self._clock.seconds
         self.epoch, self.step = epoch + 1, 0
@@ -197,8 +209,20 @@ class SupervisedTraining:
                 *(self.optimizer, self._sums, self.autocast),
                 [each for each in self.streams.values() if each.device.type == "cuda"],
                 capture=self.device.type == "cuda" if self.capture is None else self.capture,
+                clip_norm=self.clip_norm,
             )
         self._step(*batch)
+        if self.average is not None:
+            self.average.update()
+
+    def pictures(self) -> dict[str, Tensor]:
+        """The objective's, if it has any, of the averaged parameters where there are such."""
+        pictures = getattr(self.objective, "pictures", None)
+        if pictures is None:
+            return {}
+        self.model.eval()
+        with nullcontext() if self.average is None else self.average.applied():
+            return pictures()
 
     def _order_of(self, epoch: int) -> Tensor:
         return self.streams.permutation(self.objective.n_train, epoch).to(self.device)
@@ -223,6 +247,7 @@ class SupervisedTraining:
             "sums": self._sums.tensor.clone(),
             "train_time_sec": self._clock.seconds,
             "streams": self.streams.state_dict(),
+            **({} if self.average is None else {"average": self.average.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -232,6 +257,8 @@ class SupervisedTraining:
         self._sums.tensor.copy_(state["sums"])
         self._clock.seconds = state.get("train_time_sec", 0.0)  # older states have none
         self.streams.load_state_dict(state["streams"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
 
 @torch.no_grad()

@@ -1,0 +1,27 @@
+"""What models of images with latent variables measure and are asked for. No torch."""
+
+from dataclasses import dataclass
+
+from wnrepro.tasks.facts import Metric, TaskConfig
+
+HEADLINE = "negative_bound_nats"
+METRICS = (
+    Metric("loss", "loss", "nats"),
+    Metric(HEADLINE, "−bound on log p(x)", "nats"),
+    Metric("reconstruction_nats", "−log p(x|z)", "nats"),
+    Metric("kl_nats", "KL divergence", "nats"),
+)
+"""Each a mean over images."""
+
+BINARISED = ("fixed", "dynamic", "no")
+ARMS = ("plain", "wn")
+"""Those of the paper's figures 3 and 4."""
+
+
+@dataclass
+class GenerativeConfig(TaskConfig):
+    latent: int = 100
+    """Elements of z, at each glimpse of DRAW; of vae_cifar: maps of each layer."""
+    binarised: str = "fixed"
+    """fixed: each pixel was drawn once, from its intensity, for all runs. dynamic: training images
+    are drawn anew at each step. no: the intensities themselves."""

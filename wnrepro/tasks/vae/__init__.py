@@ -1,0 +1,27 @@
+"""How likely is an image? VAEs on MNIST and CIFAR-10, the paper's section 5.2."""
+
+from dataclasses import dataclass, field
+
+from wnrepro.tasks.facts import Task
+from wnrepro.tasks.generative_facts import HEADLINE, METRICS, GenerativeConfig
+
+
+@dataclass
+class VAEConfig(GenerativeConfig):
+    """`model.width`: maps; vae_mnist: of the first block (16), vae_cifar: of each layer (160)."""
+
+    average: float = 0.999
+    """Decay, per step, of the average of the parameters that evaluation is repeated with."""
+    flow_depth: int = 2
+    """Steps of the posterior's flow; 0: a diagonal posterior. vae_cifar has one in each layer."""
+    flow_width: int = 320
+    """Hidden units of each step (vae_mnist)."""
+    depths: list[int] = field(default_factory=lambda: [2, 2])
+    """Stochastic layers at each resolution, from 16 × 16 on (vae_cifar)."""
+    free_bits: float = 0.0
+    """Nats of each latent map's KL divergence that cost nothing (vae_cifar)."""
+    log_scale: float = 0.0
+    """Of the logistic likelihood at the start (vae_cifar)."""
+
+
+TASK = Task("vae", __name__, METRICS, HEADLINE, averaged=True, config=VAEConfig)
