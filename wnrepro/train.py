@@ -268,11 +268,11 @@ class _Run:
 
     def _task_pictures(self) -> dict[str, Path]:
         """The files by name. A picture that fails is a warning, as the curves are."""
-        from torchvision.utils import save_image
-
         drawn = {}
         try:
             for name, images in self.training.pictures().items():
+                from torchvision.utils import save_image
+
                 content = io.BytesIO()
                 save_image(images.flatten(0, 1), content, "png", nrow=images.shape[1], padding=1)
                 path = self.directory.path / f"{name}.png"

@@ -25,6 +25,7 @@ SWEEPS = {
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
     "cifar_small": 25,
+    "draw_small": 20,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
 INIT_OF = {arm: "data_dependent" if ARMS[arm].takes_init else "none" for arm in PAPER_ARMS}

@@ -370,3 +370,13 @@ def test_a_weight_shared_with_another_module_is_refused() -> None:
     model = nn.Sequential(embedding, unit)
     with pytest.raises(ValueError, match=r"0\.weight and 1\.linear\.weight are one parameter"):
         data_dependent_init(model, torch.arange(5))
+
+
+def test_another_standard_deviation_than_1() -> None:
+    layer = WeightNormLinear(5, 3)
+    x = 4 * torch.randn(50, 5) + 1
+    data_dependent_init(layer, x, std=0.1)
+    torch.testing.assert_close(layer(x).std(0, correction=0), torch.full((3,), 0.1))
+    torch.testing.assert_close(layer(x).mean(0), torch.zeros(3), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="std must be a number above 0, got 0"):
+        data_dependent_init(layer, x, std=0)

@@ -1,5 +1,6 @@
 """Data-dependent initialisation (paper, sec. 3, eq. 5 and 6)."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from wnrepro.nn.restore import restored, uncompiled
 Constant = Literal["refuse", "leave"]
 
 
-def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refuse") -> list[str]:
+def data_dependent_init(
+    model: nn.Module, batch: Any, constant: Constant = "refuse", std: float = 1.0
+) -> list[str]:
     """Give the pre-activations of `model` variance 1 on `batch`, and mean 0, in one forward pass.
 
     Mean 0 only where the layer has a bias. For each unit, with t its pre-activation over all
@@ -59,6 +62,7 @@ def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refu
         mapping. batch: at least two examples; the paper's protocol has 500.
     constant: what to do with a unit of variance 0 on this batch, as those of a last layer that
         starts from zeros: "refuse" raises; "leave" keeps its g and b, and a warning names it.
+    std: what the standard deviation becomes, in the place of 1 (openai/iaf: 0.1).
     Returns the names of the layers that were initialised, in the order in which they were called;
     none for a model that has layers only of arms without the init.
     Raises ValueError, and leaves the model as it was, if a unit's variance is 0 or not finite (it
@@ -68,10 +72,12 @@ def data_dependent_init(model: nn.Module, batch: Any, constant: Constant = "refu
     not given, or if a g, b or w that would be changed is shared with another module or pruned.
     Raises TypeError, likewise, if a layer to be initialised returns anything but a tensor.
     """
+    if not 0 < std < math.inf:
+        raise ValueError(f"std must be a number above 0, got {std}")
     if constant not in get_args(Constant):
         raise ValueError(f"constant must be 'refuse' or 'leave', got {constant!r}")
     refuse_unready(model)
-    targets = list(_targets(model, leave=constant == "leave"))
+    targets = list(_targets(model, constant == "leave", std))
     if not targets and any(isinstance(m, NormalizedLayer) for m in model.modules()):
         return []
     for scale in ("g", "weight"):
@@ -125,7 +131,8 @@ class _Target:
     """A layer to be initialised.
 
     scale: the name of the tensor that is divided by σ. rescale: takes μ and σ, and sets that and
-    the bias. group: the processes that train the layer together, or None.
+    the bias. group: the processes that train the layer together, or None. wanted: the standard
+    deviation of its pre-activations afterwards.
     """
 
     name: str
@@ -134,6 +141,7 @@ class _Target:
     rescale: Callable[[Tensor, Tensor], None]
     group: Any
     leave: bool
+    wanted: float
     left: Tensor = field(init=False)
 
     def own(self) -> Iterator[Tensor]:
@@ -173,10 +181,10 @@ class _Target:
         return self.layer.register_forward_pre_hook(before, with_kwargs=True)
 
     def normalise(self, t: Tensor) -> Tensor:
-        """Sets the layer so that what was t becomes (t − μ[t])/σ[t]; returns that."""
+        """Sets the layer so that what was t becomes wanted·(t − μ[t])/σ[t]; returns that."""
         mean, std, constant, shape, n = self.moments(t)
         self.left = constant if self.leave else torch.zeros_like(constant)
-        mean, std = mean.masked_fill(self.left, 0), std.masked_fill(self.left, 1)
+        mean, std = mean.masked_fill(self.left, 0), (std / self.wanted).masked_fill(self.left, 1)
         bad = ~torch.isfinite(std) | ~torch.isfinite(mean) | (constant & ~self.left)
         if bad.any():
             unit = int(bad.nonzero()[0])
@@ -197,7 +205,7 @@ class _Target:
     def confirm(self, t: Tensor) -> None:
         """Raises ValueError if t, of the layer as it is set now, is not normalised."""
         mean, std, *_ = self.moments(t)
-        mean, std = mean[~self.left], std[~self.left]
+        mean, std = mean[~self.left] / self.wanted, std[~self.left] / self.wanted
         tolerance = max(0.01, 16 * torch.finfo(t.dtype).eps)
         shifted = self.layer.bias is not None and bool((mean.abs() > tolerance).any())
         if shifted or not ((std - 1).abs() <= tolerance).all():
@@ -226,15 +234,17 @@ class _Target:
         return _Moments(mean, std, constant, [-1 if a == axis else 1 for a in range(t.ndim)], n)
 
 
-def _targets(model: nn.Module, leave: bool) -> Iterator[_Target]:
+def _targets(model: nn.Module, leave: bool, std: float) -> Iterator[_Target]:
     """The layers that carry a scale (and a shift) of their own."""
     groups = process_groups(model)
     for name, module in model.named_modules():
         if isinstance(module, WeightNormLayer | FrozenScale):
-            yield _Target(name, module, "g", module.scale_output_, groups.get(module), leave)
+            rescale = module.scale_output_
+            yield _Target(name, module, "g", rescale, groups.get(module), leave, std)
         elif isinstance(module, NormalizedLayer) and ARMS[module.arm].init_scales == "w":
             path, rescale = f"{name}.linear" if name else "linear", module.scale_weight_
-            yield _Target(path, module.linear, "weight", rescale, groups.get(module), leave)
+            group = groups.get(module)
+            yield _Target(path, module.linear, "weight", rescale, group, leave, std)
 
 
 def _output_axis(layer: nn.Module, t: Tensor) -> int:

@@ -57,6 +57,7 @@ class Generative:
     images: Images
     binarised: str
     generator: torch.Generator
+    init_std: float = 1.0
     summed = ("negative_bound", "reconstruction", "kl")
 
     @property
@@ -107,7 +108,7 @@ class Generative:
         with warnings.catch_warnings():
             # hidden units of a flow that see no input, and what stands above the learned top
             warnings.filterwarnings("ignore", "data-dependent init left")
-            return data_dependent_init(self.model, *self.batch(chosen), constant="leave")
+            return data_dependent_init(self.model, *self.batch(chosen), "leave", self.init_std)
 
 
 @contextmanager

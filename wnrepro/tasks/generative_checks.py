@@ -32,4 +32,5 @@ def check_generative(config: Config, networks: Mapping[str, int]) -> None:
     in_range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
     in_range("batch_size", config.batch_size, 1, training_size(config))
     in_range("model.width", model.width, 1, 1_000_000)
+    in_range("task.init_std", task.init_std, 1e-6)
     in_range("task.latent", task.latent, 1, 1_000_000)
