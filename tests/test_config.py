@@ -31,7 +31,8 @@ def command(
         monkeypatch.setattr(sys, "argv", ["train", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        return int(ended.value.code or 0), *capsys.readouterr()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
 
     return run
 
