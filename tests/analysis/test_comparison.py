@@ -104,6 +104,12 @@ def test_the_command_says_n_intervals_and_differences(
     assert row.count("[") == 2
     assert lines[-3:-1] == ["Beside what was asked, they differ in", lines[-2]]
     assert lines[-1].split() == ["init.name", "data_dependent", "none"]
+    # Of one side alone: nobody said that the arms should differ.
+    out = said(capsys, monkeypatch, "dropout=0.5", "norm=bn", "--in", str(folder))
+    assert "They differ in" in out
+    assert {"init.name", "norm.name", "model.dropout"} <= {
+        line.split(" ")[0] for line in out.splitlines()
+    }
 
 
 def test_one_run_on_a_side_has_no_interval(

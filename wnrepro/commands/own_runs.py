@@ -119,7 +119,8 @@ def show_comparison(sides: Sequence[str], roots: Sequence[Path]) -> None:
         print(f"{name}: {side}: {_runs(final)}")
     print()
     label = labels(task_of(a["config"].iloc[0]))
-    asked = {column_of(a, key).name for side in sides for key in _keys(side)}
+    given = [{column_of(a, key).name for key in _keys(side)} for side in sides]
+    asked = given[0] & given[1]
     rows = [("after the last epoch", "A", "B", "A − B", "Welch, 95 %", "paired by seed, 95 %")]
     print_table(rows + [_row(each, label[each.metric]) for each in compared])
     if any(min(each.n_a, each.n_b) < 2 for each in compared):

@@ -61,7 +61,7 @@ RUNS_COLUMNS = (
 """time_per_epoch_sec: median; train_time_sec: total; both without evaluation. date: when the run
 ended. command: the one that trained it, of a sweep the whole sweep's. Of a run that was resumed
 elsewhere, hardware, versions, commits and commands are joined by " + ". Blank where not known: runs
-that were collected before 2026-12 have neither `python` nor `command`."""
+collected before 2026-12 have no `python`, and a `command` where results/README.md had it whole."""
 CURVES_COLUMNS = ("identity", "epoch", "learning_rate", *METRICS, "train_time_sec")
 LAYERS_COLUMNS = ("identity", "epoch", "layer", "v_norm", "g", "grad_norm")
 
