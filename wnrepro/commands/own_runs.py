@@ -90,7 +90,8 @@ def plot(
     else:
         make_folder(to.parent)
         drawing.save(figure, to.with_suffix(""), [to.suffix[1:]])
-        print(f"{to}: {len(found.final)} runs")
+        n = len(found.final)
+        print(f"{to}: {n} run{'s' * (n > 1)}")
     if len(drawn) > 1:
         print_table(_settings(drawn))
 
