@@ -11,6 +11,7 @@ from torch.ao.quantization import quantize_dynamic
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.utils.checkpoint import CheckpointError, checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from wnrepro.nn import (
@@ -142,6 +143,9 @@ def test_tool_cached():
         w = cell.weight
         for _ in range(3):
             assert cell.weight is w
+        total = checkpoint(cell, X, use_reentrant=False).sum()
+    with pytest.raises(CheckpointError):
+        total.backward()
 
 
 def test_tool_pruning_of_v():
