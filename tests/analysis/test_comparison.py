@@ -4,16 +4,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from example import configs, run, write
 from scipy import stats
 
 import wnrepro
 from wnrepro.analysis.comparison import compare, differences
+from wnrepro.analysis.own_curves import draw
 from wnrepro.analysis.selection import matching
 from wnrepro.analysis.tidy import Results
 from wnrepro.errors import ConfigError
 from wnrepro.runs.__main__ import main
+from wnrepro.tasks import FIRST, TASKS
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +178,17 @@ def test_nothing_in_common_is_refused(found: Results) -> None:
     metrics = [column for column in a if column.startswith("final_")]
     with pytest.raises(ConfigError, match="no metric in common"):
         compare(a.assign(**dict.fromkeys(metrics, math.nan)), b)
+
+
+def test_runs_of_two_tasks_are_neither_compared_nor_drawn(found: Results) -> None:
+    a, b = (matching(found, [f"norm={arm}"]) for arm in ("bn", "mean_only_bn"))
+    other = next(name for name in TASKS if name != FIRST)
+    config = b.final["config"].map(lambda config: {**config, "task": {"name": other}})
+    b = b.final.assign(config=config)
+    with pytest.raises(ConfigError, match=f"A is {FIRST} and B {other}: they have no metric in"):
+        compare(a.final, b)
+    with pytest.raises(ConfigError, match=r"several tasks: add task=\w+ or task=\w+$"):
+        draw(Results(a.curves, pd.concat([a.final, b])), [])
 
 
 @pytest.mark.parametrize(

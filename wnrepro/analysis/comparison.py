@@ -10,6 +10,7 @@ from wnrepro.analysis.selection import shown
 from wnrepro.analysis.tidy import FINAL, differing, keys_of
 from wnrepro.errors import ConfigError
 from wnrepro.intervals import Interval, paired_difference, welch_difference
+from wnrepro.tasks import task_of
 
 
 class Compared(NamedTuple):
@@ -39,6 +40,9 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> list[Compared]:
     """
     for name, side in (("A", a), ("B", b)):
         _check(name, side)
+    tasks = [task_of(side["config"].iloc[0]).name for side in (a, b)]
+    if len(set(tasks)) > 1:
+        raise ConfigError(f"A is {tasks[0]} and B {tasks[1]}: they have no metric in common")
     found = []
     for column in (each for each in a if each.startswith(FINAL) and each in b):
         ours, theirs = (_by_seed(side, column) for side in (a, b))

@@ -146,13 +146,11 @@ def _fit(axes: Axes, unit: str) -> None:
 
 
 def _task_of(final: pd.DataFrame) -> Task:
-    names = {task_of(config).name: task_of(config) for config in final["config"]}
-    if len(names) > 1:
-        known = ", ".join(sorted(names))
-        raise ConfigError(
-            f"the runs are of several tasks ({known}): choose one, as task={known[0]}"
-        )
-    return next(iter(names.values()))
+    found = {task_of(config).name: task_of(config) for config in final["config"]}
+    if len(found) > 1:
+        known = " or ".join(f"task={name}" for name in sorted(found))
+        raise ConfigError(f"the runs are of several tasks: add {known}")
+    return next(iter(found.values()))
 
 
 def _title(final: pd.DataFrame, drawn: Sequence[Drawn]) -> str:
@@ -181,5 +179,5 @@ def _label(key: str, value: object) -> str:
     if key == ARM:
         return ARMS[str(value)].short
     if key == DATA:
-        return CATALOGUE[str(value)].title
+        return CATALOGUE[str(value)].title if value in CATALOGUE else str(value)
     return f"{key.removesuffix('.name').rpartition('.')[2]} {said(value)}"

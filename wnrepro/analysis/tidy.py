@@ -63,8 +63,7 @@ def results(*folders: str | Path, left_out: Callable[[str], object] = warnings.w
     runs, configs = found.runs.reset_index(), list(found.runs["config"])
     keys = keys_of(runs["config"])
     metrics = list(dict.fromkeys(name for config in configs for name in task_of(config).columns))
-    known = [*SETTINGS.values(), "task.name"]
-    further = keys[[key for key in differing(keys) if key not in known]]
+    further = keys[[key for key in differing(keys) if key not in SETTINGS.values()]]
     shared = pd.concat([runs[["identity", "name", "status", *SETTINGS]], further], axis=1)
     last = runs[metrics].where(runs["status"] == DONE).add_prefix(FINAL)
     final = pd.concat([shared, last, runs[list(_OF_A_RUN)]], axis=1)
