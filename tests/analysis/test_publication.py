@@ -3,6 +3,7 @@
 import filecmp
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -82,6 +83,19 @@ def test_all_without_runs(tmp_path: Path, command, capsys: pytest.CaptureFixture
     assert "<img" not in page
 
 
+def test_ones_own_results_with_runs_for_few_figures_and_no_paper(
+    tmp_path: Path, command, capsys: pytest.CaptureFixture
+) -> None:
+    folder = write(tmp_path / "results", [run(c) for c in configs("cifar_first_epochs")])
+    shutil.rmtree(folder / "paper")
+    assert command("--results", folder) == 0
+    assert (folder / "figures" / "first_epochs.png").exists()
+    assert (folder / "claims.md").exists()
+    assert (folder / "index.html").exists()
+    assert "are in" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]  # no README is asked for
+
+
 def test_list_says_what_each_lacks(tmp_path: Path, command, capsys: pytest.CaptureFixture) -> None:
     folder = write(tmp_path / "results", [run(c) for c in configs("digits_arms")[:3]])
     assert command("--list", "--results", folder) == 0
@@ -101,7 +115,7 @@ def test_an_unknown_name_is_refused_in_one_line(command, capsys: pytest.CaptureF
     )
 
 
-@pytest.mark.parametrize("missing", ["runs.csv", "curves.csv.gz", "paper"])
+@pytest.mark.parametrize("missing", ["runs.csv", "curves.csv.gz"])
 def test_a_missing_file_is_said_in_one_line(
     missing: str, tmp_path: Path, command, capsys: pytest.CaptureFixture
 ) -> None:

@@ -178,10 +178,13 @@ def log_errors(axes: Axes) -> None:
     _set_ticks(axes, low, high, ([0.0] if low == 0 else []) + ticks(start, high), start)
 
 
-def log_norms(axes: Axes) -> None:
-    """A logarithmic axis that shows all points of lines, which are positive, with a margin."""
-    low, high = _range(axes)
-    low, high = low / 1.12, high * 1.12
+def log_norms(axes: Axes, among: Sequence[Axes]) -> None:
+    """A logarithmic axis that shows all points of the lines among these axes, with a margin.
+
+    All are positive.
+    """
+    lows, highs = zip(*map(_range, among), strict=True)
+    low, high = min(lows) / 1.12, max(highs) * 1.12
     axes.set_yscale("log")
     _set_ticks(axes, low, high, ticks(low, high), low)
 

@@ -39,7 +39,13 @@ class Paper:
 
 
 def load(folder: Path) -> Paper:
-    """Read the tables in `folder`, which is results/paper. Raises RunError where one is damaged."""
+    """Read the tables in `folder`, which is results/paper; nothing where there is none.
+
+    Raises RunError where one is damaged.
+    """
+    if not folder.exists():
+        nothing = pd.DataFrame(columns=["arm", "epoch", "train_error_percent"])
+        return Paper(nothing, {}, {}, _authors_code(folder.parent / "authors_code" / "runs.csv"))
     figure1 = _read(folder / "figure1_cifar10_train_error_percent.csv", "train_error_percent")
     return Paper(
         figure1[figure1["train_error_percent"] < FIGURE1_EDGE_PERCENT],

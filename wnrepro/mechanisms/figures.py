@@ -13,9 +13,7 @@ from wnrepro.arms import ARMS
 from wnrepro.drawing import (
     BLUE,
     BROWN,
-    GREEN,
     INK,
-    PURPLE,
     RED,
     WIDTH_INCHES,
     End,
@@ -28,17 +26,34 @@ from wnrepro.drawing import (
 from wnrepro.mechanisms.experiment import Data
 
 OPTIMISERS = {
-    "gd": ("gradient descent", BLUE, "s"),
-    "momentum": ("momentum 0.9", PURPLE, "v"),
-    "adam": ("Adam", GREEN, "D"),
+    name: (title, colour, marker)
+    for (name, title, marker), colour in zip(
+        (
+            ("gd", "gradient descent", "s"),
+            ("momentum", "momentum 0.9", "v"),
+            ("adam", "Adam", "D"),
+        ),
+        shades(3),
+        strict=True,
+    )
 }
+"""Not in the colours of arms, for they are none."""
+STEPS_DRAWN = 4
+"""One in so many single steps is drawn: as vectors, which change colour on a dark page."""
 ROUNDING = 2**-22
 """A fall of ‖v‖ by less than this fraction, two units in the last place, is float32's rounding."""
 CASES = {
-    ("whitened", "all"): ("whitened, all images", BLUE, "o"),
-    ("whitened", "100"): ("whitened, batches of 100", PURPLE, "v"),
-    ("raw", "all"): ("not whitened, all images", RED, "^"),
-    ("raw", "100"): ("not whitened, batches of 100", BROWN, "s"),
+    case: (title, colour, marker)
+    for (case, title, marker), colour in zip(
+        (
+            (("whitened", "all"), "whitened, all images", "o"),
+            (("whitened", "100"), "whitened, batches of 100", "v"),
+            (("raw", "all"), "not whitened, all images", "^"),
+            (("raw", "100"), "not whitened, batches of 100", "s"),
+        ),
+        shades(4),
+        strict=True,
+    )
 }
 """Of `whitening`: (data, batch) → title, colour, marker."""
 
@@ -91,7 +106,7 @@ def norm_growth(data: Data) -> Figure:
     figure, grid = _grid(5.6)
     points, runs = data["norm_growth_points"], data["norm_growth"]
     for axes, (optimiser, (title, colour, _)) in zip(grid, OPTIMISERS.items(), strict=False):
-        _steps(axes, points[points.optimiser == optimiser], colour)
+        _steps(axes, points[points.optimiser == optimiser].iloc[::STEPS_DRAWN], colour)
         axes.set_title(title)
     axes = grid[-1]
     beside = {"gd": (1, -15, "left"), "momentum": (-4, 10, "left"), "adam": (-8, 2, "right")}
@@ -117,18 +132,17 @@ def norm_growth(data: Data) -> Figure:
 def _steps(axes: Axes, points: pd.DataFrame, colour: str) -> None:
     """The change of ‖v‖ in single steps against c, and the law."""
     grown, fallen = points[points.growth_relative > 0], points[points.growth_relative < -ROUNDING]
-    # Thousands of points, not as vectors: their colours are the same on a dark page.
-    style = {"linestyle": "none", "rasterized": True}
+    style = {"linestyle": "none"}
     axes.plot(grown.c, grown.growth_relative, ".", color=colour, markersize=4, **style)
     axes.plot(
-        fallen.c, -fallen.growth_relative, "v", color=RED, markersize=4.5,
+        fallen.c, -fallen.growth_relative, "v", color=rcParams[INK], markersize=4.5,
         markerfacecolor="none", markeredgewidth=0.7, **style,
     )  # fmt: skip
     c = np.geomspace(1e-4, 1e4, 200)
     axes.plot(c, np.sqrt(1 + c**2) - 1, color=rcParams[INK], linewidth=0.9)
     axes.text(0.97, 0.06, "law: √(1+c²) − 1", ha="right", transform=axes.transAxes)
     if len(fallen):
-        axes.text(0.04, 0.9, "▽ ‖v‖ fell", color=RED, transform=axes.transAxes)
+        axes.text(0.04, 0.9, "▽ ‖v‖ fell", transform=axes.transAxes)
     axes.set(
         xscale="log", yscale="log", xlim=(1e-4, 3e3), ylim=(1e-9, 3e3),
         xlabel="length of the step  c = ‖Δv‖/‖v‖", ylabel="relative change of ‖v‖",

@@ -151,8 +151,8 @@ def caption(data: Data) -> str:
     return (
         "Largest difference between the outputs of a layer with batch norm and one with weight "
         "norm that began alike and were trained on the same batches, relative to the largest "
-        "output. ε = 0 in batch norm's denominator, but for the black line. Lines: median, bands: "
-        f"range of {seeds} seeds; steps 0, 1, 2, 4, … and the last are shown."
+        "output. ε = 0 in batch norm's denominator, but for the line that names another. Lines: "
+        f"median, bands: range of {seeds} seeds; steps 0, 1, 2, 4, … and the last are shown."
     )
 
 

@@ -49,20 +49,26 @@ def draw(
     return figure
 
 
-def draw_paper(axes: Axes, records: Records, paper: Paper, least: int = 0) -> None:
+def draw_paper(
+    axes: Axes, records: Records, paper: Paper, least: int = 0
+) -> dict[str, canvas.Point]:
     """The paper's curves of those arms that have runs, dashed, half as far again as ours.
 
-    least: and to this epoch at least.
+    least: and to this epoch at least. Returns where they end.
     """
     far = max(1.5 * records.curves["epoch"].max(), least)
+    ends: dict[str, canvas.Point] = {}
     for arm in arms_in(records.runs):
         curve = pd.Series(paper.training_error(arm)).loc[:far]
         look = {"color": ARMS[arm].colour, "linewidth": 1.1, "alpha": 0.75}
         axes.plot(curve.index, curve, linestyle=DASHES, **look)
+        if len(curve):
+            ends[arm] = (float(curve.index[-1]), float(curve.iloc[-1]))
     for text, style, height in (("ours", "-", 0.95), ("the paper's", DASHES, 0.88)):
-        place, ends = axes.transAxes, ((0.72, 0.79), (height, height))
-        axes.plot(*ends, color=rcParams[INK], linestyle=style, linewidth=1.4, transform=place)
+        place, key = axes.transAxes, ((0.72, 0.79), (height, height))
+        axes.plot(*key, color=rcParams[INK], linestyle=style, linewidth=1.4, transform=place)
         axes.text(0.81, height, text, transform=place, va="center", fontsize=10)
+    return ends
 
 
 def _figure(name: str, title: str, says: str, **shown: str) -> exhibit.Figure:

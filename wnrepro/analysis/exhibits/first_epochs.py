@@ -31,12 +31,13 @@ def draw(records: Records, paper: Paper, title: str) -> Drawing:
     title += "" if narrow.runs.empty else "; hollow markers: bf16"
     figure, (left, middle, right) = canvas.begin(title, height=4.6, mosaic="AB;AC")
     wide = records.of(records.runs.index.difference(narrow.runs.index))
-    draw_paper(left, wide, paper)
+    ends = draw_paper(left, wide, paper)
     for axes, column in ((left, canvas.TRAIN), (middle, canvas.TEST)):
         draw_arms(axes, wide, column)
         for arm, curves in _by_arm(narrow):
             canvas.draw_mean(axes, curves, "epoch", column, arm, None, **_HOLLOW)
         canvas.log_errors(axes)
+    canvas.name_lines(left, ends)
     _draw_differences(right, wide, narrow, paper)
     return figure
 

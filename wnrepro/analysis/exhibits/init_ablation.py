@@ -7,9 +7,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from wnrepro.analysis import canvas, exhibit
-from wnrepro.analysis.exhibits.error_curves import LOG
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DONE, Records, arms_in, finals, finite
+from wnrepro.analysis.records import Records, arms_in, finals, finite
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK
 from wnrepro.intervals import Interval, T, paired_difference
@@ -30,25 +29,10 @@ def difference(errors: dict[str, dict[int, float]]) -> Interval | None:
 
 
 def draw(records: Records, _: Paper, title: str) -> Drawing:
-    """Left the training error by epoch, solid with the init; right the test errors' differences."""
-    figure, (left, right) = canvas.begin(title, 2, 3.4)
+    """The difference of the test errors, arm by arm."""
+    figure, (axes,) = canvas.begin(title.replace("mean", "mean difference"), 1, 2.6)
     arms = arms_in(records.runs)
-    runs = records.runs[records.runs["status"] == DONE]
-    for init, dashes in ((WITH, "-"), (WITHOUT, "--")):
-        for arm in arms:
-            own = runs.index[(runs["init"] == init) & (runs["arm"] == arm)]
-            curves = records.curves[records.curves["identity"].isin(own)]
-            style = {"linestyle": dashes, "linewidth": 1.3, "markersize": 4}
-            if not curves.empty:
-                canvas.draw_mean(left, curves, "epoch", canvas.TRAIN, arm, None, **style)
-    canvas.log_errors(left)
-    canvas.whole_numbers(left)
-    left.set_ylabel(canvas.YLABELS[canvas.TRAIN])
-    for text, dashes, height in (("with init", "-", 0.17), ("without", "--", 0.08)):
-        ends, place = ((0.05, 0.16), (height, height)), left.transAxes
-        left.plot(*ends, dashes, color=rcParams[INK], linewidth=1.3, transform=place)
-        left.text(0.19, height, text, transform=place, va="center", fontsize=9.5)
-    _draw_differences(right, {arm: difference(errors_by_init(records, arm)) for arm in arms})
+    _draw_differences(axes, {arm: difference(errors_by_init(records, arm)) for arm in arms})
     return figure
 
 
@@ -69,7 +53,7 @@ def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("test error with − without init\n(percentage points)")
+    axes.set_xlabel("test error with − without init (percentage points)")
 
 
 def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
@@ -106,9 +90,7 @@ FIGURES = (
         name="init_ablation",
         title="MNIST: with and without the data-dependent init",
         evidence=("mnist_init_ablation",),
-        says="Left: means over seeds, solid with the init, dashed without; colours as on the "
-        "right. Right: difference of the test errors after the last epoch, paired by seed, with "
-        f"its {T}. {LOG}",
+        says=f"Difference of the test errors after the last epoch, paired by seed, with its {T}.",
         draw=draw,
     ),
 )
