@@ -207,7 +207,8 @@ def resolve(cfg: DictConfig) -> Config:
     """The typed config of one run: shrunk to its scale, checked; raises ConfigError."""
     try:
         present = set(_keys(cfg))
-        known = set(schema_keys()) | set(schema_keys(OmegaConf.get_type(cfg, "task"), "task."))
+        of_task = OmegaConf.get_type(cfg, "task") or TaskConfig
+        known = set(schema_keys()) | set(schema_keys(of_task, "task."))
     except InterpolationResolutionError as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     for key in sorted(present - known):

@@ -106,7 +106,7 @@ def made_up(cosine: float, ratio: float, seeds: int = 4) -> dict:
     ],
 )
 def test_the_verdict(cosine: float, ratio: float, seeds: int, outcome: str) -> None:
-    assert EXPERIMENT.verdict(made_up(cosine, ratio, seeds)).outcome == outcome
+    assert EXPERIMENT.verdicts(made_up(cosine, ratio, seeds))[0].outcome == outcome
 
 
 def test_the_smoke_version_runs_and_draws() -> None:
@@ -116,6 +116,6 @@ def test_the_smoke_version_runs_and_draws() -> None:
         for name, rows in EXPERIMENT.measure(small_part).items():
             tables.setdefault(name, []).extend(rows)
     data = {name: pd.DataFrame(rows) for name, rows in tables.items()}
-    assert EXPERIMENT.verdict(data).outcome == "inconclusive"  # two seeds
+    assert EXPERIMENT.verdicts(data)[0].outcome == "inconclusive"  # two seeds
     assert len(EXPERIMENT.draw(data).axes) == 4
     assert "2 seeds" in EXPERIMENT.caption(data)

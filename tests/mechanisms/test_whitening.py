@@ -77,11 +77,11 @@ def made_up(white: float, raw: float, seeds: int = 3) -> dict:
     ],
 )
 def test_the_verdict(white: float, raw: float, seeds: int, outcome: str) -> None:
-    assert EXPERIMENT.verdict(made_up(white, raw, seeds)).outcome == outcome
+    assert EXPERIMENT.verdicts(made_up(white, raw, seeds))[0].outcome == outcome
 
 
 def test_the_smoke_version_runs_and_draws() -> None:
     rows = [row for part in parts(True) for row in EXPERIMENT.measure(part)["whitening"]]
     data = {"whitening": pd.DataFrame(rows)}
-    assert EXPERIMENT.verdict(data).outcome == "inconclusive"  # two seeds
+    assert EXPERIMENT.verdicts(data)[0].outcome == "inconclusive"  # two seeds
     assert len(EXPERIMENT.draw(data).axes) == 2

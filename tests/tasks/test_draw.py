@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wnrepro.nn import NormalizedLayer
+from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.tasks.draw.attention import TOLERANCE, Window, filterbank, window
 from wnrepro.tasks.draw.network import Draw
 from wnrepro.tasks.gaussian import kl_to_standard, log_density
@@ -92,9 +94,8 @@ def test_gradients_of_reading_and_writing() -> None:
 
 
 def test_reading_is_a_sum_over_pixels() -> None:
-    place = Window(
-        *(torch.rand(1, 3, n, dtype=torch.float64) for n in (5, 4)), column(2.0).unsqueeze(2)
-    )
+    y, x = torch.rand(1, 3, 5, dtype=torch.float64), torch.rand(1, 3, 4, dtype=torch.float64)
+    place = Window(y, x, gamma=column(2.0).unsqueeze(2))
     image = torch.rand(1, 1, 5, 4, dtype=torch.float64)
     read, patch = place.read(image).view(3, 3), torch.rand(3, 3, dtype=torch.float64)
     written = place.write(patch.view(1, 9))[0]
@@ -110,8 +111,9 @@ def test_reading_is_a_sum_over_pixels() -> None:
 
 def by_hand(draw: Draw, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """−log p(x|z) and the KL divergence, image by image, gate by gate."""
-    w = {name: m.linear.weight for name, m in draw.named_children() if hasattr(m, "linear")}
-    bias = {name: m.linear.bias for name, m in draw.named_children() if hasattr(m, "linear")}
+    layers = {k: m.linear for k, m in draw.named_children() if isinstance(m, NormalizedLayer)}
+    w = {name: layer.weight for name, layer in layers.items()}
+    bias = {name: layer.bias for name, layer in layers.items()}
 
     def lstm(a: Tensor, p: nn.Module, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         n = len(c)
@@ -173,8 +175,8 @@ def test_it_is_the_same_computed_by_hand(arm: str, start: str) -> None:
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
     # and so are its gradients
     parameters = list(draw.parameters())
-    got = torch.autograd.grad(sum(each.sum() for each in ours), parameters)
-    expected = torch.autograd.grad(sum(each.sum() for each in by_hand(draw, x, eps)), parameters)
+    got = torch.autograd.grad(torch.stack(ours).sum(), parameters)
+    expected = torch.autograd.grad(torch.stack(by_hand(draw, x, eps)).sum(), parameters)
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9)
 
@@ -192,7 +194,7 @@ def test_plain_and_weight_norm_start_as_one_function(start: str) -> None:
 def test_each_weight_is_computed_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = network(glimpses=6)
     kind = type(draw.mean.linear)
-    weight, asked = kind.weight, []
+    weight, asked = vars(WeightNormLayer)["weight"], []
     monkeypatch.setattr(
         kind, "weight", property(lambda self: asked.append(self) or weight.fget(self))
     )

@@ -24,8 +24,8 @@ class MaskedLinear(nn.Linear):
         super().__init__(inputs, outputs, **kwargs)
         _register(self, mask)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.mask, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight * self.mask, self.bias)
 
 
 class MaskedConv2d(nn.Conv2d):

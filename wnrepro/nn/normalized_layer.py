@@ -163,11 +163,11 @@ class NormalizedLayer(nn.Module):
         return getattr(self.normaliser, "g", None)
 
     @property
-    def b(self) -> Tensor | None:
+    def b(self) -> Tensor:
         """The shift per output unit, (out,); None in a linear map without one, if no normaliser
         has it.
         """
-        return cast(Tensor | None, self._owner_of_b.bias)
+        return cast(Tensor, self._owner_of_b.bias)
 
     @property
     def _owner_of_b(self) -> nn.Module:
@@ -202,7 +202,7 @@ class NormalizedLayer(nn.Module):
             nn.init.normal_(v, std=V_STD, generator=generator)
         v = _as_stored(self.linear, v)
         masked = isinstance(self.linear, MaskedLinear | MaskedConv2d)
-        self.start_from_(v * self.linear.mask if masked else v)
+        self.start_from_(v * cast(Tensor, self.linear.mask) if masked else v)
 
     @torch.no_grad()
     def start_from_(self, v: Tensor, g: Tensor | None = None, b: Tensor | None = None) -> None:

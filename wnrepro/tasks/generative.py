@@ -46,14 +46,14 @@ class Images(NamedTuple):
 
 @dataclass
 class Generative:
-    """The `Objective` of a model that maps images to `Terms`, and draws z from its `generator`.
+    """The `Objective` of a model that maps images to `Terms`.
 
-    images: intensities. binarised: fixed: each pixel was drawn
-    once, from its intensity, for all runs; dynamic: training images are drawn anew at each step,
-    from `generator`, and the evaluation images are the fixed ones; no: the intensities themselves.
+    model: with `generator`, that of z, `samples()` and `reconstructed(images)`, for its pictures.
+    binarised: dynamic: training images are drawn anew at each step, from `generator`; else they are
+        taken as they are. init_std: of pre-activations, after the data-dependent init.
     """
 
-    model: nn.Module
+    model: Any
     images: Images
     binarised: str
     generator: torch.Generator
@@ -147,7 +147,8 @@ def images(config: Config, device: torch.device) -> Images:
             drawn = torch.Generator().manual_seed(derive(FIXED_SEED, f"binarise/{part}", 0))
             x = torch.bernoulli(x.double(), generator=drawn).to(dtype)
         found.append(x.to(device))
-    return Images(*found, loaded.evaluation_name)
+    train, evaluation = found
+    return Images(train, evaluation, loaded.evaluation_name)
 
 
 def made_up_images(config: Config, device: torch.device, n: int) -> Images:

@@ -16,7 +16,7 @@ class ParameterAverage:
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"the decay must lie in [0, 1), not {decay}")
-        self.parameters = list(parameters)
+        self.parameters: list[Tensor] = list(parameters)
         self.decay = decay
         self.restart()
 

@@ -36,10 +36,16 @@ def _on(images: Images, config: Config, device: torch.device) -> SupervisedTrain
 
 def _network(config: Config, shape: tuple[int, int], streams: Streams) -> nn.Module:
     task, width = cast(VAEConfig, config.task), config.model.width
-    drawn = {"generator": streams["latent"], "init": streams["init"]}
     if config.model.name == "vae_mnist":
-        sizes = {"width": width, "latent": task.latent, "depth": task.flow_depth}
-        return MnistVAE(config.norm.name, shape, **sizes, hidden=task.flow_width, **drawn)
+        return MnistVAE(
+            *(config.norm.name, shape),
+            width=width,
+            latent=task.latent,
+            depth=task.flow_depth,
+            hidden=task.flow_width,
+            generator=streams["latent"],
+            init=streams["init"],
+        )
     return CifarVAE(
         *(config.norm.name, shape),
         width=width,
@@ -47,5 +53,6 @@ def _network(config: Config, shape: tuple[int, int], streams: Streams) -> nn.Mod
         depths=tuple(task.depths),
         free_bits=task.free_bits,
         log_scale=task.log_scale,
-        **drawn,
+        generator=streams["latent"],
+        init=streams["init"],
     )

@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
         inputs: int,
         outputs: int,
         change: Change = "same",
-        grown: int | tuple[int, ...] = 0,
+        grown: int | tuple[int, int] = 0,
         init: torch.Generator | None = None,
     ) -> None:
         super().__init__()

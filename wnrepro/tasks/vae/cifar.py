@@ -3,7 +3,8 @@
 Source: openai/iaf (the TensorFlow code of Kingma et al., 2016), and its appendix.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -144,11 +145,12 @@ class CifarVAE(nn.Module):
     def _down(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x after the way up and down, the KL divergence (B,), and what the loss takes for it."""
         x, ups = self.first(images - 0.5), []
-        for layer in self.layers:
+        layers = cast(Sequence[Layer], self.layers)
+        for layer in layers:
             x, of_up = layer.up(x)
             ups.append(of_up)
         x, kl, paid = self._top(len(images)), images.new_zeros(len(images)), images.new_zeros(())
-        for layer, of_up in zip(reversed(self.layers), reversed(ups), strict=True):
+        for layer, of_up in zip(reversed(layers), reversed(ups), strict=True):
             x, of_elements = layer.down(x, of_up, self._noise(precise(of_up.mean)))
             of_maps = of_elements.flatten(2).sum(2)
             kl = kl + of_maps.sum(1)
@@ -162,7 +164,7 @@ class CifarVAE(nn.Module):
     def samples(self) -> Tensor:
         """Five times ten means of p(x|z) with z from the prior: (5, 10, 3, H, W) in [0, 1]."""
         x = self._top(50)
-        for layer in reversed(self.layers):
+        for layer in reversed(cast(Sequence[Layer], self.layers)):
             eps = x.new_empty(len(x), self.latent, *x.shape[2:])
             x = layer.sampled(x, self._noise(eps))
         return self._mean(x).unflatten(0, (5, 10))

@@ -69,7 +69,7 @@ class MnistVAE(nn.Module):
         for k in reversed(range(3)):
             outputs = maps[k] if k else width
             decoder.append(ResidualBlock(arm, maps[k + 1], maps[k + 1], init=init))
-            grown = tuple((s + 1) % 2 for s in sides[k])
+            grown = (sides[k][0] + 1) % 2, (sides[k][1] + 1) % 2
             decoder.append(ResidualBlock(arm, maps[k + 1], outputs, "double", grown, init))
         last = NormalizedLayer(arm, nn.Conv2d(width, 1, 3, padding=1), generator=init)
         self.decoder = nn.Sequential(
