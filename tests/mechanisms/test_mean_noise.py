@@ -94,7 +94,7 @@ def made_up(mean_only: float, bn: float, seeds: int = 4, bn_over_examples: float
 def test_the_verdict(
     mean_only: float, bn: float, seeds: int, bn_over_examples: float, outcome: str
 ) -> None:
-    found = EXPERIMENT.verdict(made_up(mean_only, bn, seeds, bn_over_examples))
+    (found,) = EXPERIMENT.verdicts(made_up(mean_only, bn, seeds, bn_over_examples))
     assert found.outcome == outcome
 
 

@@ -74,7 +74,7 @@ def draw_seeds(records: Records, _: Paper, title: str) -> Drawing:
     for axes, column in zip(panels, (TRAIN, TEST), strict=True):
         for arm, own in records.by_arm():
             look = {"color": ARMS[arm].colour}
-            for _, curve in own.curves.groupby("identity"):
+            for _identity, curve in own.curves.groupby("identity"):
                 axes.plot(curve["epoch"], curve[column], linewidth=0.6, alpha=0.6, **look)
             middle = own.curves.groupby("epoch")[column].median()
             style = canvas.look(arm) | {"markevery": canvas.marks(arm, len(middle)), "zorder": 3}
