@@ -1,4 +1,4 @@
-"""notebooks/explore.ipynb runs from first to last cell, and is committed with its outputs."""
+"""The notebooks run from first to last cell, and are committed with their outputs."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "explore.ipynb"
-
-
-@pytest.fixture(scope="module")
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[list[str]]:
@@ -24,22 +19,29 @@ def outputs(notebook: nbformat.NotebookNode) -> list[list[str]]:
     ]
 
 
-def test_it_runs_and_gives_the_committed_kinds_of_output(notebook: nbformat.NotebookNode) -> None:
+def test_both_are_found() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["explained", "explore"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_and_gives_the_committed_kinds_of_output(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
     committed = outputs(notebook)
     assert ["image/png", "text/plain"] in committed
     NotebookClient(
         notebook,
         timeout=300,
         kernel_name="python3",
-        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     assert outputs(notebook) == committed
     said = [each for cell in notebook.cells for each in cell.get("outputs", [])]
     assert not [each for each in said if each.get("name") == "stderr"]
 
 
-def test_it_is_small_and_names_no_place() -> None:
-    text = NOTEBOOK.read_text()
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_small_and_names_no_place(path: Path) -> None:
+    text = path.read_text()
     assert len(text) < 300_000
     assert len(json.loads(text)["cells"]) <= 20
     for place in ("/home/", "/root/", "/tmp/", "/work/", "/Users/", "site-packages"):
