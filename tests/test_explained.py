@@ -1,11 +1,9 @@
-"""Each answer of docs/explained.md, in float64 or by sympy; and what the page links and quotes."""
+"""Each answer of docs/explained.md, in float64 or by sympy; the page: test_explained_page.py."""
 
-import re
 import runpy
 from itertools import pairwise
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import sympy
 import torch
@@ -29,9 +27,6 @@ from wnrepro.equations import (
 from wnrepro.nn import WeightNormConv2d, convert, data_dependent_init
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "explained.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-FINDINGS = pd.read_csv(ROOT / "results" / "mechanisms" / "findings.csv")
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -312,24 +307,6 @@ def test_taking_w_out_helps_where_w_is_the_dominant_eigenvector_alone() -> None:
     assert torch.linalg.eigvalsh(gradient_covariance(other, one, c))[-1] > 99.9
 
 
-@pytest.mark.parametrize(
-    ("claim", "what"),
-    [
-        ("M3", "|cos| between w and the dominant eigenvector of C while training"),
-        ("M3", "largest eigenvalue over the mean one: D's divided by C's"),
-        ("M3", "Hessian in w, after training: largest over mean absolute eigenvalue"),
-        ("M3", "Hessian in (v, g), by wnrepro.nn, after training: largest over mean"),
-        ("M2c", "over rates that span 3.0 decades"),
-    ],
-)
-def test_the_page_quotes_what_was_measured(claim: str, what: str) -> None:
-    rows = FINDINGS[(FINDINGS.id == claim) & FINDINGS.what.str.contains(what, regex=False)]
-    (value,) = rows.value
-    number = re.search(r"[\d.]+", value)
-    assert number is not None
-    assert number[0] in TEXT
-
-
 # Optimisers and batch norm of the notes
 
 
@@ -362,40 +339,3 @@ def test_the_notes_adadelta_is_rmsprop() -> None:
         p.grad = gradient.clone()
         optimiser([p]).step()
         assert ((p.detach() - ours).abs().max() < 1e-9) == same
-
-
-# The page
-
-
-def test_every_answer_names_its_check_and_every_check_has_its_answer() -> None:
-    named = set(re.findall(r"`(test_\w+)`", TEXT))
-    here = {name for name in globals() if name.startswith("test_")}
-    about_the_page = {
-        "test_every_answer_names_its_check_and_every_check_has_its_answer",
-        "test_the_links_lead_somewhere",
-        "test_the_pictures_are_those_of_the_script",
-    }
-    assert named == here - about_the_page
-    for answer in TEXT.split("\n## ")[1:]:
-        assert "`test_" in answer, answer.splitlines()[0]
-
-
-def test_the_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)", TEXT) + re.findall(r'src(?:set)?="([^"]+)"', TEXT)
-    assert len(links) > 10
-    for link in links:
-        assert link.startswith("https://") or (PAGE.parent / link).exists(), link
-
-
-def test_the_pictures_are_those_of_the_script(tmp_path: Path) -> None:
-    script = runpy.run_path(str(ROOT / "scripts" / "explained.py"))
-    script["main"](["--to", str(tmp_path)])
-    committed = PAGE.parent / "pictures"
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in committed.iterdir()}
-    for path in tmp_path.glob("*.svg"):
-        assert f"pictures/{path.stem.removesuffix('-dark')}.png" in TEXT
-        new, old = (
-            [float(number) for number in re.findall(r"-?\d+\.\d+", each.read_text())]
-            for each in (path, committed / path.name)
-        )
-        assert new == pytest.approx(old, abs=0.01)  # points
