@@ -25,7 +25,7 @@ def test_every_answer_names_its_check_and_every_check_has_its_answer() -> None:
 
 
 def test_the_functions_that_it_names_exist() -> None:
-    answers = re.findall(r"\nFunction: (.*?)Check", TEXT, re.DOTALL)
+    answers = re.findall(r"\bFunction:(.*?)Check", TEXT, re.DOTALL)
     assert len(answers) == TEXT.count("\n## ")
     for name in re.findall(r"`([\w.]+)`", " ".join(answers)):
         if name == "norms":  # of scripts/explained.py
