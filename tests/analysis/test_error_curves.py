@@ -189,4 +189,4 @@ def test_the_authors_runs_are_rings_beside_ours() -> None:
         rings = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
         assert sum(len(line.get_xdata()) for line in rings) == len(theirs.authors_code)
     runs = len(theirs.authors_code.drop_duplicates(["arm", "seed"]))
-    assert f"rings: the authors' code, {runs} runs" in [t.get_text() for t in drawing.axes[1].texts]
+    assert f"rings: authors' code ({runs})" in [t.get_text() for t in drawing.axes[1].texts]

@@ -59,7 +59,7 @@ def draw(
         for axes, column in ((left, TRAIN), (right, TEST)):
             _draw_rings(axes, paper.authors_code, column)
         runs = len(paper.authors_code.drop_duplicates(["arm", "seed"]))
-        said = f"rings: the authors' code, {runs} runs"
+        said = f"rings: authors' code ({runs})"
         right.text(0.98, 0.97, said, transform=right.transAxes, ha="right", va="top", fontsize=9.5)
     canvas.log_errors(left)
     canvas.log_errors(right)
