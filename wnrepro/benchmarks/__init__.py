@@ -13,7 +13,7 @@ from wnrepro.benchmarks.setting import Setting
 
 GROUPS = (
     *("weight_norm", "adam", "steps", "loop", "engine", "input", "precision", "zca", "sweep"),
-    "step_shares",
+    *("step_shares", "generative"),
 )
 """In the order of the table."""
 
