@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
@@ -13,7 +12,6 @@ from wnrepro.analysis.exhibits.error_curves import BAND, SECONDS, TIME, TRAINING
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, arms_in
 from wnrepro.arms import ARMS
-from wnrepro.drawing import INK
 
 PROTOCOL = ("cifar_table1_bf16", "cifar_table1")
 """The paper's protocol in two arithmetics."""
@@ -64,10 +62,9 @@ def draw_paper(
         axes.plot(curve.index, curve, linestyle=DASHES, **look)
         if len(curve):
             ends[arm] = (float(curve.index[-1]), float(curve.iloc[-1]))
-    for text, style, height in (("ours", "-", 0.95), ("the paper's", DASHES, 0.88)):
-        place, key = axes.transAxes, ((0.72, 0.79), (height, height))
-        axes.plot(*key, color=rcParams[INK], linestyle=style, linewidth=1.4, transform=place)
-        axes.text(0.81, height, text, transform=place, va="center", fontsize=10)
+    for said, height in (("— ours", 0.95), ("- - the paper's", 0.88)):
+        place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+        axes.text(0.98, height, said, fontsize=10, **place)
     return ends
 
 
