@@ -146,9 +146,9 @@ def test_the_gallery_shows_each_figure_light_and_dark(complete_records) -> None:
 def test_a_folder_that_cannot_be_made(
     tmp_path: Path, command, capsys: pytest.CaptureFixture
 ) -> None:
-    folder = write(tmp_path / "results", [run(c) for c in configs("digits_arms")[:3]])
+    folder = write(tmp_path / "results", [run(c) for c in configs("mnist_arms")[:3]])
     (folder / "figures").write_text("a file")
-    assert command("digits_arms_errors", "--results", folder) == 1
+    assert command("mnist_arms_errors", "--results", folder) == 1
     assert capsys.readouterr().err.startswith(f"error: cannot write {folder / 'figures'}")
 
 

@@ -142,7 +142,7 @@ def _fit(axes: Axes, unit: str) -> None:
     if unit == "%":
         canvas.log_errors(axes)
     elif 0 < 10 * low < high:
-        canvas.log_norms(axes)
+        canvas.log_norms(axes, [axes])
 
 
 def _task_of(final: pd.DataFrame) -> Task:
