@@ -107,7 +107,7 @@ class Generative:
     def initialise(self, chosen: Tensor) -> list[str]:
         with warnings.catch_warnings():
             # hidden units of a flow that see no input, and what stands above the learned top
-            warnings.filterwarnings("ignore", "data-dependent init left")
+            warnings.filterwarnings("ignore", "data-dependent init: .* left alone")
             return data_dependent_init(self.model, *self.batch(chosen), "leave", self.init_std)
 
 
