@@ -72,7 +72,7 @@ def test_an_arm_that_diverges_at_once_is_named_too(drawn: Drawn) -> None:
 
 def test_an_arm_that_diverges_at_every_rate_is_named(drawn: Drawn) -> None:
     runs = [run(c, diverged=arm_of(c) == "wn") for c in configs("mnist_lr_robustness")]
-    axes = drawn("learning_rates", runs).axes[1]
+    axes = drawn("learning_rates", runs).axes[-1]
     assert names(axes)["WN"][1] == axes.get_ylim()[1]
 
 
@@ -81,7 +81,7 @@ def test_the_explanation_of_crosses_is_not_where_crosses_are(drawn: Drawn) -> No
     figure = drawn(
         "learning_rates", [run(c, diverged=True) for c in configs("mnist_lr_robustness")]
     )
-    for axes in figure.axes:
+    for axes in (figure.axes[0], figure.axes[-1]):
         assert "diverged" in axes.get_xlabel()
         words = axes.xaxis.label.get_window_extent()
         drawn_crosses = [line for arm in ARMS for line in crosses(axes, arm)]

@@ -28,6 +28,8 @@ def draw(
 
     near: a last panel, taller, shows of the last column alone what lies below so many percent.
     """
+    if not (records.runs["status"] == DONE).any():
+        near = 0  # there are crosses alone
     mosaic = "AB;AB;AC;AC;AC" if near else ""
     figure, panels = canvas.begin(title, len(columns), 4.6 if near else 3.5, mosaic)
     arms = arms_in(records.runs)
