@@ -59,6 +59,7 @@ def verdicts(rows: Sequence[Row], records: Records) -> dict[str, Any]:
         "arguments": of(MECHANISM, FINDING),
         "identities": of(IDENTITY, FINDING),
         "no_verdicts": NO_VERDICTS,
+        "powers": found,
         "power": power_table(found),
         "worth": worth(found),
         "likely": LIKELY,
@@ -112,15 +113,15 @@ def tally(judged: Sequence[Judged]) -> dict[str, int]:
 def write(results: Path, rows: Sequence[Row], records: Records) -> None:
     """Write claims.md, tables/claims.csv and tables/power.csv. Raises RunError."""
     make_folder(results / TABLE.parent)
-    text = environment().get_template("claims.md").render(verdicts(rows, records))
-    replace_file(results / MARKDOWN, text)
+    said = verdicts(rows, records)
+    replace_file(results / MARKDOWN, environment().get_template("claims.md").render(said))
     frame = pd.DataFrame(map(asdict, rows), columns=list(Row.__dataclass_fields__))
     replace_file(results / TABLE, frame.to_csv(index=False, lineterminator="\n"))
     table = [
         {"id": each.claim.id, "expected": each.claim.expected, "evidence": each.evidence}
         | {"sd": each.sd, "n": each.n, "enough": each.enough}
         | {f"power_n{n}": chance for n, chance in each.chances.items()}
-        for each in powers(records)
+        for each in said["powers"]
     ]
     columns = ["id", "expected", "evidence", "sd", "n", "enough", *(f"power_n{n}" for n in SEEDS)]
     frame = pd.DataFrame(table, columns=columns)

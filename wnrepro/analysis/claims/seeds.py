@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import special, stats
@@ -79,11 +80,17 @@ def power(n: int, sd: float, true: float, low: float, high: float) -> float:
     standard deviation s their mean must keep t·s/√n from both ends; over s, which is sd·χ/√(n−1),
     that is integrated. With one end it is a probability of the noncentral t distribution.
     """
-    s = sd * stats.chi.ppf((np.arange(4000) + 0.5) / 4000, n - 1) / math.sqrt(n - 1)
+    s = sd * _chi(n - 1) / math.sqrt(n - 1)
     half = special.stdtrit(n - 1, 0.975) * s / math.sqrt(n)
     scale = sd / math.sqrt(n)
     below, above = ((end - true) / scale for end in (high - half, low + half))
-    return float(np.maximum(stats.norm.cdf(below) - stats.norm.cdf(above), 0).mean())
+    return float(np.maximum(special.ndtr(below) - special.ndtr(above), 0).mean())
+
+
+@cache
+def _chi(freedom: int) -> np.ndarray:
+    """4,000 quantiles, evenly over the probabilities. They take long, and are of `freedom` alone."""
+    return stats.chi.ppf((np.arange(4000) + 0.5) / 4000, freedom)
 
 
 def pairing(records: Records) -> Iterator[tuple[str, float, float, int]]:
