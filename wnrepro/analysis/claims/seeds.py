@@ -89,7 +89,7 @@ def power(n: int, sd: float, true: float, low: float, high: float) -> float:
 
 @cache
 def _chi(freedom: int) -> np.ndarray:
-    """4,000 quantiles, evenly over the probabilities. They take long, and are of `freedom` alone."""
+    """4,000 quantiles, at even steps of probability. They take long and are of `freedom` alone."""
     return stats.chi.ppf((np.arange(4000) + 0.5) / 4000, freedom)
 
 
