@@ -281,6 +281,14 @@ def evaluation_size(config: Config) -> int:
     return available if config.data.evaluation_size is None else config.data.evaluation_size
 
 
+def check_sizes(config: Config) -> None:
+    """Raise ConfigError where `data` asks for images that its data set does not have."""
+    data, facts = config.data, CATALOGUE[config.data.name]
+    in_range("data.held_out", data.held_out, 0, facts.n_train - 1)
+    in_range("data.train_size", data.train_size, 1, facts.n_train - data.held_out)
+    in_range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
+
+
 def cpu_threads(config: Config) -> int | None:
     """Threads that a run computes with on a CPU; None for torch's choice."""
     return config.threads or (None if _checks(config).has_long_steps(config) else 1)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from wnrepro.config import Config, choice, in_range, training_size
+from wnrepro.config import Config, check_sizes, choice, in_range, training_size
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError
 from wnrepro.tasks.generative_facts import ARMS, BINARISED, GenerativeConfig
@@ -27,10 +27,7 @@ def check_generative(config: Config, networks: Mapping[str, int]) -> None:
     for key in ("depth", "noise_std", "dropout"):
         if getattr(model, key):
             raise ConfigError(f"model.{key} is no key of model={model.name}: leave it out")
-    in_range("data.held_out", data.held_out, 0, facts.n_train - 1)
-    in_range("data.train_size", data.train_size, 1, facts.n_train - data.held_out)
-    in_range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
+    check_sizes(config)
     in_range("batch_size", config.batch_size, 1, training_size(config))
     in_range("model.width", model.width, 1, 1_000_000)
-    in_range("task.init_std", task.init_std, 1e-6)
     in_range("task.latent", task.latent, 1, 1_000_000)

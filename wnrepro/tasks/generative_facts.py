@@ -20,8 +20,6 @@ ARMS = ("plain", "wn")
 
 @dataclass
 class GenerativeConfig(TaskConfig):
-    init_std: float = 1.0
-    """Standard deviation of pre-activations after the data-dependent init."""
     latent: int = 100
     """Elements of z, at each glimpse of DRAW; of vae_cifar: maps of each layer."""
     binarised: str = "fixed"

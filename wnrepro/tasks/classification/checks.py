@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from wnrepro.arms import ARMS
-from wnrepro.config import Config, choice, in_range, training_size
+from wnrepro.config import Config, check_sizes, choice, in_range, training_size
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError
 
@@ -34,10 +34,7 @@ def check(config: Config) -> None:
     data, model = config.data, config.model
     choice("data.name", data.name, CATALOGUE)
     choice("model.name", model.name, MODELS)
-    facts = CATALOGUE[data.name]
-    in_range("data.held_out", data.held_out, 0, facts.n_train - 1)
-    in_range("data.train_size", data.train_size, 1, facts.n_train - data.held_out)
-    in_range("data.evaluation_size", data.evaluation_size, 1, data.held_out or facts.n_test)
+    check_sizes(config)
     _check_model(config)
     n_train = training_size(config)
     in_range("batch_size", config.batch_size, ARMS[config.norm.name].min_batch, n_train)

@@ -10,6 +10,8 @@ from wnrepro.tasks.generative_facts import HEADLINE, METRICS, GenerativeConfig
 class VAEConfig(GenerativeConfig):
     """`model.width`: maps; vae_mnist: of the first block (16), vae_cifar: of each layer (160)."""
 
+    init_std: float = 1.0
+    """Standard deviation of pre-activations after the data-dependent init."""
     average: float = 0.999
     """Decay, per step, of the average of the parameters that evaluation is repeated with."""
     flow_depth: int = 2

@@ -17,6 +17,7 @@ def check(config: Config) -> None:
     """Raise ConfigError, with the key, what it got and what is allowed."""
     task = cast(VAEConfig, config.task)
     check_generative(config, {"vae_mnist": 1, "vae_cifar": 3})
+    in_range("task.init_std", task.init_std, 1e-6)
     in_range("task.average", task.average, 0, 1)
     in_range("task.flow_depth", task.flow_depth, 0, 1000)
     in_range("task.flow_width", task.flow_width, 1, 1_000_000)
