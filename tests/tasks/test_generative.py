@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from wnrepro.commands.own_runs import show_comparison
 from wnrepro.config import Config, as_dict
 from wnrepro.data import load
 from wnrepro.errors import ConfigError
@@ -219,3 +220,12 @@ def test_an_average_of_parameters() -> None:
     assert torch.equal(copied.averages[0], average.averages[0])
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\)"):
         ParameterAverage([p], 1.0)
+
+
+def test_every_column_of_a_task_has_words_for_readers(small: Compose, tmp_path: Path) -> None:
+    for task in TASKS.values():
+        assert len(set(task.labels.values())) == len(task.columns)
+    assert TASKS["classification"].labels["held_out_error_percent"] == "held-out error (%)"
+    for arm in ("plain", "wn"):
+        assert train(small("vae_mnist", arm, "epochs=1")).state == "done"
+    show_comparison(["norm=plain", "norm=wn"], [tmp_path / "runs"])

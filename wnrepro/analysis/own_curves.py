@@ -16,7 +16,7 @@ from wnrepro.analysis.exhibits.figure1 import draw_paper
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, UNFINISHED, Records, setting_identity
 from wnrepro.analysis.selection import column_of, said, unique
-from wnrepro.analysis.tidy import Results, differing, keys_of, labels
+from wnrepro.analysis.tidy import Results, differing, keys_of
 from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError
@@ -118,7 +118,7 @@ def draw(found: Results, drawn: Sequence[Drawn], paper: Paper | None = None) -> 
             if end := draw_line(axes, line, curves.assign(x=curves["epoch"]), column):
                 ends[line] = end
         canvas.whole_numbers(axes)
-        axes.set_ylabel(labels(task)[column])
+        axes.set_ylabel(task.labels[column])
         _fit(axes, metric.unit)
     shown = {line._replace(name=name): ends[line] for line, name in named.items() if line in ends}
     canvas.name_lines(panels[-1], shown)

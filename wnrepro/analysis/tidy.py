@@ -10,11 +10,10 @@ import pandas as pd
 from wnrepro.analysis.records import DONE, Records, load
 from wnrepro.runs.identity import ADDED
 from wnrepro.runs.tables import SETTINGS
-from wnrepro.tasks import PARTS, Task, task_of
+from wnrepro.tasks import task_of
 
 FINAL = "final_"
 """Begins the names of the metrics after the last epoch, which are not those of each epoch."""
-_PARTS = {"train": "training", "held_out": "held-out"}
 _OF_AN_EPOCH = {"learning_rate": "epoch_learning_rate", "train_time_sec": "epoch_time_sec"}
 """Columns of curves.csv.gz that runs.csv has too, for something else."""
 _OF_A_RUN = (
@@ -70,16 +69,6 @@ def results(*folders: str | Path, left_out: Callable[[str], object] = warnings.w
     own = ["identity", "epoch", *_OF_AN_EPOCH, *metrics]
     curves = shared.merge(found.curves[own].rename(columns=_OF_AN_EPOCH), on="identity")
     return Results(curves, final)
-
-
-def labels(task: Task) -> dict[str, str]:
-    """Column of a metric → as people read it, as "test error (%)"."""
-    return {
-        f"{part}_{metric.name}": f"{_PARTS.get(part, part)} {metric.label}"
-        + (f" ({metric.unit})" if metric.unit else "")
-        for part in PARTS
-        for metric in task.metrics
-    }
 
 
 def keys_of(configs: pd.Series) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Your own runs, finished or going on, collected or not: drawn, and two settings compared.
 
-    python -m wnrepro.runs plot                                     all runs in ./runs
-    python -m wnrepro.runs plot runs/cifar10_wn --paper             beside the paper's figure 1
-    python -m wnrepro.runs plot mine norm=wn --by lr --to rates.svg
+python -m wnrepro.runs plot                                     all runs in ./runs
+python -m wnrepro.runs plot runs/cifar10_wn --paper             beside the paper's figure 1
+python -m wnrepro.runs plot mine norm=wn --by lr --to rates.svg
 python -m wnrepro.runs compare norm=wn norm=bn                  of the runs in ./runs
 python -m wnrepro.runs compare "lr=0.001 norm=wn" lr=0.003      several conditions in quotes
 python -m wnrepro.runs compare mine/digits_wn yours/digits_wn   two folders
@@ -19,7 +19,7 @@ import pandas as pd
 from wnrepro.analysis.comparison import Compared, compare, differences
 from wnrepro.analysis.exhibit import MISSING, number, with_interval
 from wnrepro.analysis.selection import column_of, matching, said
-from wnrepro.analysis.tidy import Results, differing, keys_of, labels, results
+from wnrepro.analysis.tidy import Results, differing, keys_of, results
 from wnrepro.commands.overview import print_table
 from wnrepro.errors import ConfigError, RunError
 from wnrepro.replacement import make_folder
@@ -119,7 +119,7 @@ def show_comparison(sides: Sequence[str], roots: Sequence[Path]) -> None:
     for name, side, final in zip("AB", sides, (a, b), strict=True):
         print(f"{name}: {side}: {_runs(final)}")
     print()
-    label = labels(task_of(a["config"].iloc[0]))
+    label = task_of(a["config"].iloc[0]).labels
     given = [{column_of(a, key).name for key in _keys(side)} for side in sides]
     asked = given[0] & given[1]
     rows = [("after the last epoch", "A", "B", "A − B", "Welch, 95 %", "paired by seed, 95 %")]

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.hooks import RemovableHandle
 
 from wnrepro.arms import ARMS
-from wnrepro.nn.convert import refuse_shared
+from wnrepro.nn.checks import refuse_shared
 from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.nn.linear_map import is_plain, linear_map
 from wnrepro.nn.mean_only_batch_norm import MeanOnlyBatchNorm

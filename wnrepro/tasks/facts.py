@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PARTS = ("train", "test", "held_out")
-"""What a metric may be of. The first part of its column: `test_error_percent`."""
+PARTS = {"train": "training", "test": "test", "held_out": "held-out"}
+"""What a metric may be of, the first part of its column (`test_error_percent`) → as people say it.
+"""
 
 
 @dataclass
@@ -50,12 +51,21 @@ class Task:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        columns = []
-        for part in PARTS:
-            columns += [f"{part}_{metric.name}" for metric in self.metrics]
+        return tuple(self.labels)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Column of a metric → as people read it, as "test error (%)"."""
+        labels = {}
+        for part, words in PARTS.items():
+            kinds = {"": words}
             if self.averaged and part != "train":
-                columns += [f"{part}_averaged_{metric.name}" for metric in self.metrics]
-        return tuple(columns)
+                kinds["averaged_"] = f"{words}, averaged:"
+            for kind, said in kinds.items():
+                for metric in self.metrics:
+                    unit = f" ({metric.unit})" if metric.unit else ""
+                    labels[f"{part}_{kind}{metric.name}"] = f"{said} {metric.label}{unit}"
+        return labels
 
     def headlines(self, row: Mapping[str, Any]) -> dict[str, str]:
         """Part of the data → the headline metric of a row of metrics.csv, as people read it."""
