@@ -50,7 +50,6 @@ def draw(
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         elif near and axes is panels[1]:
             axes.set_xlabel("")
-            axes.set_ylabel("all of it (%)")
         if axes is panels[-1]:
             canvas.name_lines(axes, ends)
         if axes.get_xlabel():
