@@ -45,7 +45,8 @@ def test_the_published_table_is_what_the_rows_give() -> None:
 
 def test_each_run_has_each_epoch_once() -> None:
     runs = pd.read_csv(RESULTS / "runs.csv", keep_default_na=False)
-    assert not runs.duplicated(["code", "arm", "seed", "epoch", "whitening", "draws"]).any()
+    run = ["code", "arm", "seed", "whitening", "draws", "noise", "dropout"]
+    assert not runs.duplicated([*run, "epoch"]).any()
     errors = runs[["train_error_percent", "test_error_percent"]]
     assert ((errors > 0) & (errors < 100)).all(axis=None)
     assert (runs.processor != "").all()
