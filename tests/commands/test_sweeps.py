@@ -26,8 +26,13 @@ SWEEPS = {
     "cifar_lr_selection": 20,
     "cifar_small": 25,
     "draw_small": 20,
+    "draw_medium": 12,
+    "vae_mnist_small": 10,
+    "vae_cifar_small": 6,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
+TRAINING_IMAGES = {"draw_small": 50_000, "draw_medium": 50_000, "vae_mnist_small": 10_000}
+"""Where these are not all. The fixed binarisation has 50,000."""
 INIT_OF = {arm: "data_dependent" if ARMS[arm].takes_init else "none" for arm in PAPER_ARMS}
 
 
@@ -89,8 +94,7 @@ def test_it_is_the_whole_experiment(name: str) -> None:
     """Nothing that makes a run smaller or of lower precision has slipped in."""
     for config in configs(name):
         assert config.scale.name == "full"
-        # the fixed binarisation has 50,000 training images
-        size = 50_000 if config.task.name == "draw" else None
+        size = TRAINING_IMAGES.get(name)
         assert (config.data.train_size, config.data.evaluation_size) == (size, None)
         assert config.precision == "float32"
 
@@ -194,6 +198,30 @@ def test_cifar_small() -> None:
     assert set(grid("cifar_small", "norm.name", "optim.lr")) == set(
         grid("cifar_table1", "norm.name", "optim.lr")
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "glimpses", "width", "epochs"),
+    [("draw_small", 5, 8, 128, 6), ("draw_medium", 3, 16, 256, 10)],
+)
+def test_draw(name: str, seeds: int, glimpses: int, width: int, epochs: int) -> None:
+    assert grid(name, "norm.name", "task.start", "seed") == product(
+        ("plain", "wn"), ("normal", "unit"), range(seeds)
+    )
+    keys = ("task.glimpses", "model.width", "epochs", "optim.lr", "init.name")
+    assert set(grid(name, *keys)) == {(glimpses, width, epochs, 0.001, "none")}
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "width", "epochs", "log_scale"),
+    [("vae_mnist", 5, 8, 60, 0), ("vae_cifar", 3, 32, 4, -3)],
+)
+def test_vaes(name: str, seeds: int, width: int, epochs: int, log_scale: float) -> None:
+    assert grid(f"{name}_small", "norm.name", "seed") == product(("plain", "wn"), range(seeds))
+    keys = ("model.name", "model.width", "epochs", "task.log_scale", "optim.lr", "init.name")
+    assert set(grid(f"{name}_small", *keys)) == {
+        (name, width, epochs, log_scale, 0.002, "data_dependent")
+    }
 
 
 def test_table1_is_trained_seed_by_seed_the_papers_headline_first() -> None:
