@@ -3,19 +3,23 @@
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from wnrepro import equations
 from wnrepro.analysis import page
 from wnrepro.analysis.claims.judgement import all_rows
 from wnrepro.analysis.exhibit import Cells
@@ -212,3 +216,105 @@ def test_a_claim_opens_and_shows_its_criterion(chrome: Chrome):
     assert "below −0.1 percentage points" not in more.text
     more.find_element(By.TAG_NAME, "summary").click()
     assert "it lies below −0.1 percentage points" in more.text
+
+
+def numbers(chrome: Chrome, **sliders: float) -> dict[str, list[float]]:
+    """The step's numbers, by what they are, with the sliders there."""
+    chrome.execute_script(
+        "const form = document.querySelector('.step form');"
+        "for (const [name, value] of Object.entries(arguments[0]))"
+        "  form.elements[name].value = value;"
+        "form.elements.v.dispatchEvent(new Event('input', {bubbles: true}))",
+        sliders,
+    )
+    return {
+        cell.get_attribute("data-number"): [
+            float(each) for each in cell.text.replace("−", "-").rstrip("°").split(", ")
+        ]
+        for cell in chrome.find_elements(By.CSS_SELECTOR, ".step td")
+    }
+
+
+def arrow(chrome: Chrome, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where it begins and ends in the picture, y upwards."""
+    path = chrome.find_element(By.CSS_SELECTOR, f".step path.{name}").get_attribute("d")
+    ends = [[float(each) for each in end.split()] for end in re.findall(r"[ML] ([^ML]+)", path)]
+    begin, end = torch.tensor(ends[:2], dtype=torch.float64) * torch.tensor([1, -1])
+    return begin, end
+
+
+def test_the_step_is_that_of_the_equations(chrome: Chrome):
+    positions = [(60, 1.2, 0.6), (90, 0.6, 1), (0, 2, 1), (135, 0.8, 0.35), (180, 1, 0.5)]
+    for angle, length, rate in [*positions, (45, 1.5, 0)]:
+        shown = numbers(chrome, angle=angle, v=length, rate=rate)
+        v = torch.tensor([[length, 0]], dtype=torch.float64)
+        g = torch.ones(1, dtype=torch.float64)
+        turn = math.radians(angle)
+        gradient = torch.tensor([[math.cos(turn), math.sin(turn)]], dtype=torch.float64)
+        w, gradient_v = equations.weight(v, g), equations.gradient_v(v, g, gradient)
+        step = -rate * gradient_v
+        longer = equations.norm_growth(v, step).item()
+        c = step.norm().item() / length
+        expected = {
+            "projected": [(equations.projection(w[0]) @ gradient[0]).norm().item()],
+            "gradient": [gradient_v.norm().item()],
+            "product": [0],
+            "c": [c],
+            "length": [longer],
+            "turn": [math.degrees(math.atan(c))],
+            "factors": [1 / length, 1 / longer],
+            "next": [c / (1 + c**2)],
+            "g": [equations.gradient_g(v, gradient).item()],
+        }
+        assert list(shown) == list(expected)
+        for name, values in expected.items():
+            assert shown[name] == pytest.approx(values, abs=0.051 if name == "turn" else 0.00051), (
+                name
+            )
+        origin = torch.zeros(2, dtype=torch.float64)
+        for name, begin, end in [
+            ("v", origin, v[0]),
+            ("w", origin, w[0]),
+            ("gradient", origin, gradient[0]),
+            ("projected", origin, gradient_v[0] * length),
+            ("gradient-v", v[0], (v + gradient_v)[0]),
+            ("step-v", v[0], (v + step)[0]),
+            ("next", origin, (v + step)[0]),
+        ]:
+            drawn = arrow(chrome, name)
+            torch.testing.assert_close(drawn, (begin, end), atol=1e-4, rtol=0, msg=name)
+    assert chrome.get_log("browser") == []
+
+
+def test_the_step_is_moved_by_the_keyboard(chrome: Chrome):
+    slider = chrome.find_element(By.NAME, "rate")
+    before = numbers(chrome)
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert slider.find_element(By.XPATH, "..").text.endswith("0.65")
+    assert numbers(chrome)["length"] > before["length"]
+    slider.send_keys(Keys.HOME)
+    assert numbers(chrome)["length"] == [1.2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_step_is_legible_on_a_phone(chrome: Chrome, scheme: str):
+    screen(chrome, 375, scheme)
+    for angle, length in product((0, 60, 180), (0.6, 2)):
+        numbers(chrome, angle=angle, v=length, rate=1)
+        assert chrome.execute_script("return document.documentElement.scrollWidth") <= 375
+        picture = chrome.find_element(By.CSS_SELECTOR, ".step svg").rect
+        words = chrome.find_elements(By.CSS_SELECTOR, ".step text")
+        assert len(words) >= 5
+        for word in words:
+            assert word.rect["height"] >= 12, word.text  # pixels
+            assert picture["x"] <= word.rect["x"], word.text
+            right = word.rect["x"] + word.rect["width"]
+            assert right <= picture["x"] + picture["width"], word.text
+    ink, ground = chrome.execute_script(
+        "const style = (name) => getComputedStyle(document.querySelector(name));"
+        "return [style('.step text').fill, style('.step svg').backgroundColor]"
+    )
+    assert (ink, ground) == {
+        "light": ("rgb(28, 33, 40)", "rgb(243, 245, 248)"),
+        "dark": ("rgb(216, 222, 230)", "rgb(26, 33, 43)"),
+    }[scheme]
