@@ -84,7 +84,7 @@ def _publish(items: list[Exhibit], found: records.Records, options: argparse.Nam
     for item in used:
         if isinstance(item, Table):
             tables[item.name] = cells = item.cells(found, theirs)
-            publication.write_table(item, cells, item.caption(found), results)
+            publication.write_table(item, cells, item.notes(found), results)
     if not options.names:
         replace_file(results / "figures" / "README.md", publication.gallery(found))
         rows = all_rows(found, results)

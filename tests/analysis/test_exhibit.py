@@ -34,7 +34,7 @@ def test_tex_escapes(text: str, escaped: str) -> None:
 
 
 def test_latex_has_no_special_character_left() -> None:
-    text = latex(WORDS, f"Caption: {ODD}", "odd")
+    text = latex(WORDS, f"Caption: {ODD}", ODD, "odd")
     body = text[text.index(r"\caption") :]
     assert body.isascii()
     assert not re.search(r"(?<!\\)[%#]", body)
@@ -48,8 +48,8 @@ def test_latex_has_no_special_character_left() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
 def test_latex_compiles(tmp_path: Path) -> None:
     document = (
-        r"\documentclass{article}\usepackage{booktabs}\begin{document}"
-        f"{latex(WORDS, ODD, 'odd')}" + r"\end{document}"
+        r"\documentclass{article}\usepackage{booktabs,siunitx}\begin{document}"
+        f"{latex(WORDS, ODD, ODD, 'odd')}" + r"\end{document}"
     )
     (tmp_path / "t.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -64,10 +64,10 @@ def test_markdown_has_one_cell_per_column() -> None:
 
 def test_csv_has_all_digits_and_an_empty_cell_where_a_number_is_missing(tmp_path: Path) -> None:
     values = pd.DataFrame({"arm": ["plain", "b"], "error": [8.43123456789, math.nan]})
-    table = Table(name="t", title="", evidence=(), build=lambda chosen, paper: None)
-    write_table(table, Cells(WORDS, values), "A caption.", tmp_path)
+    table = Table(name="t", title="Title", evidence=(), build=lambda chosen, paper: None)
+    write_table(table, Cells(WORDS, values), "A note.", tmp_path)
     assert (tmp_path / "tables" / "t.csv").read_text() == "arm,error\nplain,8.43123456789\nb,\n"
-    assert (tmp_path / "tables" / "t.md").read_text().endswith("|\n\nA caption.\n")
+    assert (tmp_path / "tables" / "t.md").read_text().endswith("|\n\nTitle. A note.\n")
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])

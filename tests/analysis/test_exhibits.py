@@ -123,10 +123,16 @@ def test_every_table_compiles_and_fits_the_page(
     complete_records: Records, theirs: Paper, tmp_path: Path
 ) -> None:
     tables = [
-        latex(item.cells(complete_records, theirs).words, item.caption(complete_records), name)
+        latex(
+            item.cells(complete_records, theirs).words,
+            item.title,
+            item.notes(complete_records),
+            name,
+        )
         for name, item in TABLES.items()
     ]
-    head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    page = r"\documentclass{article}\usepackage{booktabs,siunitx}"
+    head = page + r"\setlength{\textwidth}{5.5in}\begin{document}"  # NeurIPS's width
     (tmp_path / "t.tex").write_text("\n".join([head, *tables, r"\end{document}"]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     log = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout

@@ -50,8 +50,12 @@ class Exhibit:
         return [name for name in self.evidence if self._have(name, records)]
 
     def caption(self, records: Records) -> str:
-        """What is shown, n, which runs diverged, what is missing, hardware and commits."""
-        parts = [f"{self.title}.", self.says]
+        """What is shown, and the notes."""
+        return f"{self.title}. {self.notes(records)}"
+
+    def notes(self, records: Records) -> str:
+        """How it is to be read, n, which runs diverged, what is missing, hardware and commits."""
+        parts = [self.says]
         for name in self.used(records):
             parts.append(caption(name, select(records, name, self.in_progress), self.timed))
         return " ".join(part for part in parts if part)

@@ -1,9 +1,12 @@
 """Figures and tables as files, from the committed records: the same records give the same bytes."""
 
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
+from textwrap import wrap
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
@@ -19,8 +22,10 @@ from wnrepro.errors import RunError, did_you_mean
 from wnrepro.replacement import make_folder, replace_file
 
 _FORMS = ("png", "svg", "pdf")
-_WIDE = 5
-"""In LaTeX a table of more columns is shrunk to the width of the text."""
+_HEAD, _WORDS, _SAID = 10, 13, 18
+"""Characters in a line of LaTeX: of a heading, of a cell of words, of what is said about a number
+(an interval of two numbers with sign and 3 decimals)."""
+_NUMBER = re.compile(r"(?:(?P<kind>median) )?(?P<number>−?\d+(?:\.\d+)?)(?: (?P<said>.*))?")
 _TEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -97,13 +102,13 @@ def _draw(results: Path, name: str) -> None:
     save(final, results / "figures" / name, _FORMS)
 
 
-def write_table(table: Table, cells: Cells, caption: str, results: Path) -> None:
+def write_table(table: Table, cells: Cells, notes: str, results: Path) -> None:
     """As Markdown and LaTeX for readers, as CSV with all digits."""
     make_folder(results / "tables")
     texts = {
-        "md": f"{markdown(cells.words)}\n{caption}\n",
+        "md": f"{markdown(cells.words)}\n{table.title}. {notes}\n",
         "csv": cells.values.to_csv(index=False, lineterminator="\n"),
-        "tex": latex(cells.words, caption, table.name),
+        "tex": latex(cells.words, table.title, notes, table.name),
     }
     for path in files(table, results):
         replace_file(path, texts[path.suffix[1:]])
@@ -114,25 +119,66 @@ def markdown(words: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(map(cell, line))} |\n" for line in lines)
 
 
-def latex(words: pd.DataFrame, caption: str, label: str) -> str:
-    """A table environment; needs the packages booktabs and, if it is wide, graphicx."""
+def latex(words: pd.DataFrame, title: str, notes: str, label: str) -> str:
+    """A table environment with its notes below; needs the packages booktabs and siunitx.
+
+    Numbers are aligned on the point. What is said about a number, as its interval, stands below it.
+    """
+    numbers = {column: [_NUMBER.fullmatch(cell) for cell in words[column]] for column in words}
+    lines = []
+    for row in range(len(words)):
+        cells = [
+            _below(match)
+            if (match := numbers[column][row])
+            else [f"{{{line}}}" for line in _wrapped(words[column].iloc[row])]
+            for column in words
+        ]
+        gap = r"\addlinespace " if row else ""
+        lines += [
+            [gap * (not under) + first, *others]
+            for under, (first, *others) in enumerate(zip_longest(*cells, fillvalue=""))
+        ]
+    heads = [r"{\shortstack{" + r"\\".join(_wrapped(column, _HEAD)) + "}}" for column in words]
     text = (
-        words.rename(columns=tex)
-        .map(tex)
+        pd.DataFrame(lines, columns=pd.Index(heads))
         .style.hide()
         .to_latex(
             position_float="centering",
             hrules=True,
-            column_format="l" * words.shape[1],
-            caption=tex(caption),
+            column_format="".join(map(_column, numbers.values())),
+            caption=tex(title),
             label=f"tab:{label}",
         )
     )
-    if words.shape[1] <= _WIDE:
-        return text
-    begin, end = r"\begin{tabular}", r"\end{tabular}"
-    text = text.replace(begin, rf"\resizebox{{\linewidth}}{{!}}{{{begin}")
-    return text.replace(end, f"{end}}}")
+    small = r"\smallskip\footnotesize\setlength{\tabcolsep}{3pt}"
+    text = text.replace(r"\begin{tabular}", f"{small}\n\\begin{{tabular}}")
+    return text.replace(
+        r"\end{table}", f"\\par\\smallskip\\scriptsize {tex(notes)}\n\\end{{table}}"
+    )
+
+
+def _column(cells: list[re.Match[str] | None]) -> str:
+    """For siunitx, the room for signs and digits before and after the point."""
+    numbers = [match["number"].partition(".") for match in cells if match]
+    if not numbers:
+        return "l"
+    whole, _, part = zip(*numbers, strict=True)
+    digits = max(len(each.lstrip("−")) for each in whole)
+    sign = "-" * any(each.startswith("−") for each in whole)
+    return f"S[table-format={sign}{digits}.{max(map(len, part))}]"
+
+
+def _below(match: re.Match[str]) -> list[str]:
+    """A number, and in lines of their own what is said about it."""
+    said = " ".join(filter(None, (match["kind"], match["said"])))
+    return [
+        match["number"].replace("−", "-"),
+        *(rf"{{\scriptsize {line}}}" for line in _wrapped(said, _SAID)),
+    ]
+
+
+def _wrapped(text: str, width: int = _WORDS) -> list[str]:
+    return [tex(line) for line in wrap(text, width, break_long_words=False)]
 
 
 def tex(text: str) -> str:
