@@ -1,5 +1,6 @@
 """DRAW against independent values, and its parts at their corners."""
 
+import itertools
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from wnrepro.nn import NormalizedLayer
 from wnrepro.nn.layers import WeightNormLayer
-from wnrepro.tasks.draw.attention import TOLERANCE, Window, filterbank, window
+from wnrepro.tasks.draw.attention import TOLERANCE, Window, Windows
 from wnrepro.tasks.draw.network import Draw
 from wnrepro.tasks.gaussian import kl_to_standard, log_density
 
@@ -39,20 +40,34 @@ def column(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64).unsqueeze(1)
 
 
+def windows(l: Tensor, *sides: int, shape: tuple[int, int] = (28, 28)) -> list[Window]:  # noqa: E741
+    """l: (B, K, 5)."""
+    return Windows(sides, *shape).to(l.dtype)(l)
+
+
 def test_a_filter_is_a_gaussian_over_its_sum_and_a_little() -> None:
-    f = filterbank(column(4.0, 2.5), column(1.5, 0.3), column(0.7, 4.0), 4, 9)
-    for b, (centre, stride, variance) in enumerate([(4.0, 1.5, 0.7), (2.5, 0.3, 4.0)]):
-        for i in range(4):
-            mu = centre + (i - 1.5) * stride
-            raw = [math.exp(-((a - mu) ** 2) / (2 * variance)) for a in range(9)]
-            expected = [r / (sum(raw) + 1e-4) for r in raw]
-            assert f[b, i].tolist() == pytest.approx(expected, rel=1e-12)
-            assert f[b, i].sum().item() == pytest.approx(sum(raw) / (sum(raw) + TOLERANCE))
+    """Of two windows together, on an image that is no square, each of two examples."""
+    sides, height, width = (4, 2), 9, 6
+    l = torch.randn(2, 2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))  # noqa: E741
+    for k, (n, place) in enumerate(zip(sides, windows(l, *sides, shape=(9, 6)), strict=True)):
+        assert place.y.shape == (2, n, height)
+        assert place.x.shape == (2, n, width)
+        for b in range(2):
+            centre_y, centre_x, stride, variance, gamma = l[b, k].tolist()
+            assert place.gamma[b].item() == pytest.approx(math.exp(gamma))
+            axes = ((centre_y, height, place.y), (centre_x, width, place.x))
+            for (centre, size, f), i in itertools.product(axes, range(n)):
+                mu = (centre + 1) / 2 * size
+                mu += (i - (n - 1) / 2) * math.exp(stride) * (height - 1) / (n - 1)
+                raw = [math.exp(-((a - mu) ** 2) / (2 * math.exp(variance))) for a in range(size)]
+                expected = [r / (sum(raw) + 1e-4) for r in raw]
+                assert f[b, i].tolist() == pytest.approx(expected, rel=1e-9, abs=1e-300)
+                assert f[b, i].sum().item() == pytest.approx(sum(raw) / (sum(raw) + TOLERANCE))
 
 
 def test_at_the_start_a_window_of_two_filters_sits_in_the_corners() -> None:
     """l = 0: centres 14, stride 27: pixels 0.5 and 27.5; as the code that the paper used."""
-    place = window(torch.zeros(1, 5, dtype=torch.float64), 2, 28, 28)
+    (place,) = windows(torch.zeros(1, 1, 5, dtype=torch.float64), 2)
     pixels = torch.arange(28, dtype=torch.float64)
     for axis in (place.y, place.x):
         below, above = (axis[0] * pixels).sum(1) / axis[0].sum(1)
@@ -66,28 +81,35 @@ def test_at_the_start_a_window_of_two_filters_sits_in_the_corners() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "l",
-    [(30.0, -30.0, 0, 0, 0), (0, 0, 20.0, 0, 0), (0, 0, 0, -200.0, 0), (0, 0, -60.0, 30.0, -5.0)],
+    [
+        (30.0, -30.0, 0, 0, 0),
+        (0, 0, 20.0, 0, 0),
+        (0, 0, 0, -200.0, 0),
+        (0, 0, 0, -42.0, 0),  # d²/σ⁴ would overflow where the filter is 0
+        (0, 0, 0, 100.0, 0),
+        (0, 0, -60.0, 30.0, -5.0),
+    ],
 )
 def test_windows_far_off_and_very_narrow_stay_finite(
     l: tuple[float, ...],  # noqa: E741
     dtype: torch.dtype,
 ) -> None:
-    parameters = torch.tensor([l], dtype=dtype, requires_grad=True)
-    place = window(parameters, 3, 28, 28)
-    image = torch.ones(1, 2, 28, 28, dtype=dtype)
-    (place.read(image).sum() + place.write(torch.ones(1, 9, dtype=dtype)).sum()).backward()
+    parameters = torch.tensor([[l]], dtype=dtype, requires_grad=True)
+    (place,) = windows(parameters, 3)
+    image, patch = torch.ones(1, 28, 28, dtype=dtype), torch.ones(1, 9, dtype=dtype)
+    (place.read(image).sum() + place.write(patch, image).sum()).backward()
     for each in (place.y, place.x, parameters.grad):
         assert torch.isfinite(each).all()
 
 
 def test_gradients_of_reading_and_writing() -> None:
-    l = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))  # noqa: E741
-    image = torch.rand(2, 2, 6, 5, dtype=torch.float64)
+    l = torch.randn(2, 2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))  # noqa: E741
+    image = torch.rand(2, 6, 5, dtype=torch.float64)
     patch = torch.rand(2, 9, dtype=torch.float64)
 
     def both(l: Tensor, image: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # noqa: E741
-        place = window(l, 3, 6, 5)
-        return place.read(image), place.write(patch)
+        reading, writing = windows(l, 2, 3, shape=(6, 5))
+        return reading.read(image, image**2), writing.write(patch, image)
 
     inputs = [each.requires_grad_() for each in (0.3 * l, image, patch)]
     assert torch.autograd.gradcheck(both, inputs)
@@ -96,14 +118,13 @@ def test_gradients_of_reading_and_writing() -> None:
 def test_reading_is_a_sum_over_pixels() -> None:
     y, x = torch.rand(1, 3, 5, dtype=torch.float64), torch.rand(1, 3, 4, dtype=torch.float64)
     place = Window(y, x, gamma=column(2.0).unsqueeze(2))
-    image = torch.rand(1, 1, 5, 4, dtype=torch.float64)
-    read, patch = place.read(image).view(3, 3), torch.rand(3, 3, dtype=torch.float64)
-    written = place.write(patch.view(1, 9))[0]
-    for i in range(3):
-        for j in range(3):
-            terms = place.y[0, i, :, None] * image[0, 0] * place.x[0, j]
-            assert read[i, j].item() == pytest.approx(2 * terms.sum().item())
-    expected = sum(
+    images = torch.rand(2, 1, 5, 4, dtype=torch.float64)
+    read, patch = place.read(*images).view(2, 3, 3), torch.rand(3, 3, dtype=torch.float64)
+    written = place.write(patch.view(1, 9), images[0])[0]
+    for k, i, j in itertools.product(range(2), range(3), range(3)):
+        terms = place.y[0, i, :, None] * images[k, 0] * place.x[0, j]
+        assert read[k, i, j].item() == pytest.approx(2 * terms.sum().item())
+    expected = images[0, 0] + sum(
         patch[i, j] * place.y[0, i, :, None] * place.x[0, j] / 2 for i in range(3) for j in range(3)
     )
     torch.testing.assert_close(written, expected)

@@ -22,7 +22,7 @@ from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimCon
 from wnrepro.nn import NormalizedLayer
 from wnrepro.tasks import TaskConfig, part_of
 from wnrepro.tasks.draw import DrawConfig
-from wnrepro.tasks.draw.attention import window
+from wnrepro.tasks.draw.attention import Windows
 from wnrepro.tasks.draw.network import Draw
 from wnrepro.tasks.gaussian import kl_to_standard
 from wnrepro.tasks.vae import VAEConfig
@@ -108,7 +108,8 @@ class TorchDraw(nn.Module):
         names = ("mean", "log_std", "read_window", "write_window", "write_patch")
         self.maps = nn.ModuleDict({name: _weight_normed(getattr(ours, name)) for name in names})
         self.shape, self.sizes = ours.shape, (ours.glimpses, ours.units, ours.latent)
-        self.windows = ours.read_size, ours.write_size
+        sides = ours.read_size, ours.write_size
+        self.windows = nn.ModuleList(Windows([side], *ours.shape) for side in sides)
 
     @staticmethod
     def _cell(inputs: NormalizedLayer, recurrent: NormalizedLayer) -> nn.LSTMCell:
@@ -130,21 +131,21 @@ class TorchDraw(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         glimpses, units, latent = self.sizes
+        images = images.squeeze(1)
         n, (encoder, decoder) = len(images), self.cells
         h = c = h_dec = c_dec = images.new_zeros(n, units)
         canvas, kl = images.new_zeros(n, *self.shape), images.new_zeros(n)
         noise = images.new_empty(glimpses, n, latent).normal_(generator=self.generator)
         for eps in noise:
-            place = window(self.maps["read_window"](h_dec), self.windows[0], *self.shape)
-            error = images - torch.sigmoid(canvas).unsqueeze(1)
-            seen = place.read(torch.cat([images, error], 1))
+            (place,) = self.windows[0](self.maps["read_window"](h_dec).unsqueeze(1))
+            seen = place.read(images, images - torch.sigmoid(canvas))
             h, c = encoder(torch.cat([seen, h_dec], 1), (h, c))
             mean, log_std = self.maps["mean"](h), self.maps["log_std"](h)
             kl = kl + kl_to_standard(mean, log_std)
             h_dec, c_dec = decoder(mean + log_std.exp() * eps, (h_dec, c_dec))
-            place = window(self.maps["write_window"](h_dec), self.windows[1], *self.shape)
-            canvas = canvas + place.write(self.maps["write_patch"](h_dec))
-        cross = F.binary_cross_entropy_with_logits(canvas, images.squeeze(1), reduction="none")
+            (place,) = self.windows[1](self.maps["write_window"](h_dec).unsqueeze(1))
+            canvas = place.write(self.maps["write_patch"](h_dec), canvas)
+        cross = F.binary_cross_entropy_with_logits(canvas, images, reduction="none")
         return (cross.sum((1, 2)) + kl).mean()
 
 

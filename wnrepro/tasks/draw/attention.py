@@ -1,13 +1,15 @@
-"""The attention windows of DRAW: an N × N grid of Gaussian filters laid over an image.
+"""The attention windows of DRAW: N × N grids of Gaussian filters laid over an image.
 
 Source: Gregor et al., *DRAW* (2015), section 3.2; the constants are those of the code that the
 paper used (github.com/jbornschein/draw).
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 PARAMETERS = 5
 """Numbers that place a window: its centre (y, x), stride, width of the filters, intensity."""
@@ -23,47 +25,77 @@ class Window(NamedTuple):
     x: Tensor
     gamma: Tensor
 
-    def read(self, images: Tensor) -> Tensor:
-        """γ·F_y I F_xᵀ: (B, K, H, W) → (B, K·N²)."""
-        y, x = self.y.unsqueeze(1), self.x.unsqueeze(1)
-        return (self.gamma.unsqueeze(1) * (y @ images @ x.mT)).flatten(1)
+    def read(self, *images: Tensor) -> Tensor:
+        """γ·F_y I F_xᵀ of each image I, (B, H, W), one after the other: (B, K·N²)."""
+        k, n = len(images), self.y.shape[1]
+        # both products once for all images, which lie side by side
+        rows = (self.gamma * self.y) @ torch.cat(images, 2)
+        seen = rows.unflatten(2, (k, -1)).flatten(1, 2) @ self.x.mT
+        return seen.unflatten(1, (n, k)).transpose(1, 2).flatten(1)
 
-    def write(self, patch: Tensor) -> Tensor:
-        """F_yᵀ P F_x / γ: (B, N²) → (B, H, W)."""
+    def write(self, patch: Tensor, canvas: Tensor) -> Tensor:
+        """canvas + F_yᵀ P F_x / γ. patch: P, (B, N²); canvas: (B, H, W)."""
         n = self.y.shape[1]
-        return self.y.mT @ patch.unflatten(1, (n, n)) @ self.x / self.gamma
+        columns = self.y.mT @ (patch.unflatten(1, (n, n)) / self.gamma)
+        return torch.baddbmm(canvas, columns, self.x)
 
 
-def window(l: Tensor, n: int, height: int, width: int) -> Window:  # noqa: E741 (the paper's name)
-    """The window of n × n filters that `l` places on an image.
+class Windows(nn.Module):
+    """Several windows on one image, of n × n filters each, computed together.
 
-        centre (l + 1)/2 · size    stride δ = e^l (max(height, width) − 1)/(n − 1)
+        centre (l + 1)/2 · size    stride δ = e^l (max(H, W) − 1)/(n − 1)
         variance σ² = e^l          γ = e^l
-
-    l: (B, 5), in the order centre y, centre x, log stride, log variance, log intensity.
-    """
-    centre_y, centre_x, log_stride, log_variance, log_gamma = l.unsqueeze(-1).unbind(1)
-    stride = log_stride.exp() * (max(height, width) - 1) / (n - 1)
-    variance = log_variance.exp()
-    return Window(
-        filterbank((centre_y + 1) / 2 * height, stride, variance, n, height),
-        filterbank((centre_x + 1) / 2 * width, stride, variance, n, width),
-        log_gamma.exp().unsqueeze(-1),
-    )
-
-
-def filterbank(centre: Tensor, stride: Tensor, variance: Tensor, n: int, size: int) -> Tensor:
-    """n Gaussian filters over `size` pixels: (B, n, size).
-
         F[i, a] = f(a − μ_i) / (Σ_a f(a − μ_i) + 1e-4)    with f(d) = exp(−d²/(2σ²))
         μ_i = centre + (i − n/2 + 1/2)·δ
 
-    centre, stride, variance: (B, 1), in pixels, and pixels squared. A window far outside is all 0.
+    in pixels, along either axis. A filter far outside is all 0.
+
+    sides: n of each window. height, width: H, W.
     """
-    offsets = torch.arange(n, dtype=centre.dtype, device=centre.device) - n / 2 + 0.5
-    pixels = torch.arange(size, dtype=centre.dtype, device=centre.device)
-    distance = pixels - (centre + stride * offsets).unsqueeze(-1)
-    # A variance that underflows would make 0/0 of the filter's own pixel.
-    smallest = torch.finfo(centre.dtype).tiny ** 0.5
-    f = (-0.5 * distance.square() / variance.clamp_min(smallest).unsqueeze(-1)).exp()
-    return f / (f.sum(-1, keepdim=True) + TOLERANCE)
+
+    window: Tensor
+    place: Tensor
+    gaps: Tensor
+    size: Tensor
+    pixels: Tensor
+    inside: Tensor
+
+    def __init__(self, sides: Sequence[int], height: int, width: int) -> None:
+        super().__init__()
+        self.sides, self.shape = tuple(sides), (height, width)
+        longest = max(height, width)
+        pixels, size = torch.arange(longest), torch.tensor([height, width])
+        constants = {
+            "window": torch.arange(len(sides)).repeat_interleave(torch.tensor(sides)),
+            "place": torch.cat([torch.arange(n) - n / 2 + 0.5 for n in sides]),
+            "gaps": torch.cat([torch.full((n,), float(n - 1)) for n in sides]),
+            "size": size.float(),
+            "pixels": pixels.float(),
+            "inside": pixels < size[:, None],
+        }
+        # the first three of each filter; all of them exact in any dtype
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, l: Tensor) -> list[Window]:  # noqa: E741 (the paper's name)
+        """l: (B, K, 5) for K windows, in the order centre y, centre x, log stride, log variance,
+        log intensity.
+        """
+        of_filter = l.index_select(1, self.window)  # (B, F, 5)
+        centre = (of_filter[..., :2] + 1) / 2 * self.size
+        step = (len(self.pixels) - 1) * self.place / self.gaps
+        mu = centre + (of_filter[..., 2].exp() * step).unsqueeze(2)
+        # A variance that underflows would make 0/0 of the filter's own pixel.
+        smallest = 0.5 * math.log(torch.finfo(l.dtype).tiny)
+        precision = (-of_filter[..., 3].clamp_min(smallest)).exp()
+        distance = self.pixels - mu.unsqueeze(3)  # (B, F, 2, longest)
+        f = (distance.square() * (-0.5 * precision)[..., None, None]).exp()
+        height, width = self.shape
+        if height != width:
+            f = f * self.inside
+        f = f / (f.sum(-1, keepdim=True) + TOLERANCE)
+        gammas = l[..., 4].exp()[..., None, None].unbind(1)
+        return [
+            Window(each[:, :, 0, :height], each[:, :, 1, :width], gamma)
+            for each, gamma in zip(f.split(self.sides, 1), gammas, strict=True)
+        ]

@@ -31,7 +31,9 @@ class Peepholes(nn.Module):
         self.p_i, self.p_f, self.p_o = (nn.Parameter(torch.empty(units)) for _ in range(3))
 
     def forward(self, a: Tensor, state: State) -> State:
-        a_i, a_f, a_c, a_o = a.chunk(4, 1)
-        c = torch.sigmoid(a_f + self.p_f * state.c) * state.c
-        c = c + torch.sigmoid(a_i + self.p_i * state.c) * torch.tanh(a_c)
-        return State(torch.sigmoid(a_o + self.p_o * c) * torch.tanh(c), c)
+        n = a.shape[1] // 4
+        a_if, a_c, a_o = a.split((2 * n, n, n), 1)
+        seen = torch.stack([self.p_i, self.p_f]) * state.c.unsqueeze(1)
+        i, f = torch.sigmoid(a_if.unflatten(1, (2, n)) + seen).unbind(1)
+        c = f * state.c + i * torch.tanh(a_c)
+        return State(torch.sigmoid(torch.addcmul(a_o, self.p_o, c)) * torch.tanh(c), c)

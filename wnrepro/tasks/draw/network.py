@@ -4,14 +4,14 @@ Source: Gregor et al., *DRAW* (2015); sizes, start and order of things are those
 the paper used (github.com/jbornschein/draw).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wnrepro.nn import NormalizedLayer
-from wnrepro.tasks.draw.attention import PARAMETERS, window
+from wnrepro.tasks.draw.attention import PARAMETERS, Window, Windows
 from wnrepro.tasks.draw.lstm import Peepholes, State
 from wnrepro.tasks.gaussian import kl_to_standard
 from wnrepro.tasks.generative import Terms
@@ -77,19 +77,19 @@ class Draw(nn.Module):
         self.read_window = linear(units, PARAMETERS)
         self.write_window = linear(units, PARAMETERS)
         self.write_patch = linear(units, write**2)
+        self.windows = Windows((read, write), *shape)
         self.reset_parameters(init)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight and peephole from N(0, 0.01²); biases are 0."""
         for module in self.children():
-            if isinstance(module, Peepholes):
+            if isinstance(module, NormalizedLayer):
+                v = torch.empty_like(module.v).normal_(std=START_STD, generator=generator)
+                module.start_from_(v, v.norm(dim=1) if self.start == "normal" else None)
+            else:
                 for p in module.parameters():
                     p.normal_(std=START_STD, generator=generator)
-                continue
-            assert isinstance(module, NormalizedLayer)
-            v = torch.empty_like(module.v).normal_(std=START_STD, generator=generator)
-            module.start_from_(v, v.norm(dim=1) if self.start == "normal" else None)
 
     def forward(self, images: Tensor) -> Terms:
         """images: (B, 1, H, W) of zeros and ones. The terms of the bound, each image's own."""
@@ -101,21 +101,22 @@ class Draw(nn.Module):
 
     def drawn(self, images: Tensor, noise: Tensor) -> list[Glimpse]:
         """Each glimpse at the images, with z = μ + σ∘noise; noise: (glimpses, B, latent)."""
-        maps = self._maps()
-        glimpse, glimpses = self._blank(images), []
+        maps, images = self._maps(), images.squeeze(1)
+        encoder, decoder, canvas = self._blank(images)
+        look = self._look(maps, decoder)
+        places, states = [], []
         for eps in noise:
-            encoder, decoder, canvas, kl = glimpse
-            place = window(maps["read_window"](decoder.h), self.read_size, *self.shape)
-            error = images - torch.sigmoid(canvas).unsqueeze(1)
-            seen = place.read(torch.cat([images, error], 1))
-            a = maps["encoder_input"](torch.cat([seen, decoder.h], 1))
-            encoder = self.encoder(a + maps["encoder_recurrent"](encoder.h), encoder)
-            mean, log_std = maps["mean"](encoder.h), maps["log_std"](encoder.h)
-            kl = kl + kl_to_standard(mean, log_std)
-            decoder, canvas = self._decoded(maps, mean + log_std.exp() * eps, decoder, canvas)
-            glimpse = Glimpse(encoder, decoder, canvas, kl)
-            glimpses.append(glimpse)
-        return glimpses
+            seen = look.reading.read(images, images - torch.sigmoid(canvas))
+            a = maps.encoder(torch.cat([seen, decoder.h, encoder.h], 1))
+            encoder = self.encoder(a, encoder)
+            place = maps.posterior(encoder.h)
+            mean, log_std = place.chunk(2, 1)
+            z = mean + log_std.exp() * eps
+            decoder, look, canvas = self._decoded(maps, z, decoder, canvas)
+            places.append(place)
+            states.append((encoder, decoder, canvas))
+        kl = kl_to_standard(*torch.stack(places).chunk(2, 2)).cumsum(0)
+        return [Glimpse(*state, so_far) for state, so_far in zip(states, kl, strict=True)]
 
     def sampled(self, noise: Tensor) -> list[Tensor]:
         """Images drawn from the prior: the canvas after each glimpse, as probabilities.
@@ -123,10 +124,10 @@ class Draw(nn.Module):
         noise: (glimpses, B, latent), the z themselves. Each (B, 1, H, W).
         """
         maps = self._maps()
-        _, decoder, canvas, _ = self._blank(noise[0])
+        _, decoder, canvas = self._blank(noise[0])
         canvases = []
         for z in noise:
-            decoder, canvas = self._decoded(maps, z, decoder, canvas)
+            decoder, _, canvas = self._decoded(maps, z, decoder, canvas)
             canvases.append(torch.sigmoid(canvas).unsqueeze(1))
         return canvases
 
@@ -148,30 +149,59 @@ class Draw(nn.Module):
         return noise.normal_(generator=self.generator)
 
     def _decoded(
-        self, maps: dict[str, "_Map"], z: Tensor, decoder: State, canvas: Tensor
-    ) -> tuple[State, Tensor]:
-        a = maps["decoder_input"](z) + maps["decoder_recurrent"](decoder.h)
-        decoder = self.decoder(a, decoder)
-        place = window(maps["write_window"](decoder.h), self.write_size, *self.shape)
-        return decoder, canvas + place.write(maps["write_patch"](decoder.h))
+        self, maps: "_Maps", z: Tensor, decoder: State, canvas: Tensor
+    ) -> tuple[State, "_Look", Tensor]:
+        """The next decoder and canvas, and where the decoder looks then."""
+        decoder = self.decoder(maps.decoder(torch.cat([z, decoder.h], 1)), decoder)
+        look = self._look(maps, decoder)
+        return decoder, look, look.writing.write(look.patch, canvas)
 
-    def _maps(self) -> dict[str, "_Map"]:
-        """The linear maps with their weights computed: once a batch, and not once a glimpse."""
-        return {
-            name: _Map(module.linear.weight, module.linear.bias)
-            for name, module in self.named_children()
-            if isinstance(module, NormalizedLayer)
-        }
+    def _look(self, maps: "_Maps", decoder: State) -> "_Look":
+        places, patch = maps.look(decoder.h).split((2 * PARAMETERS, self.write_size**2), 1)
+        return _Look(*self.windows(places.unflatten(1, (2, PARAMETERS))), patch)
 
-    def _blank(self, like: Tensor) -> Glimpse:
+    def _maps(self) -> "_Maps":
+        """Each weight is computed once a batch and not once a glimpse; maps of one input are one
+        product, and so are those that are added up.
+        """
+
+        def joined(axis: int, *layers: NormalizedLayer) -> _Map:
+            weights = [layer.linear.weight for layer in layers]
+            biases = [layer.linear.bias for layer in layers if layer.linear.bias is not None]
+            return _Map(torch.cat(cast(list[Tensor], weights), axis), torch.cat(biases))
+
+        return _Maps(
+            joined(1, self.encoder_input, self.encoder_recurrent),
+            joined(0, self.mean, self.log_std),
+            joined(1, self.decoder_input, self.decoder_recurrent),
+            joined(0, self.read_window, self.write_window, self.write_patch),
+        )
+
+    def _blank(self, like: Tensor) -> tuple[State, State, Tensor]:
+        """Encoder, decoder and canvas before the first glimpse."""
         n = len(like)
         state = State(like.new_zeros(n, self.units), like.new_zeros(n, self.units))
-        return Glimpse(state, state, like.new_zeros(n, *self.shape), like.new_zeros(n))
+        return state, state, like.new_zeros(n, *self.shape)
+
+
+class _Look(NamedTuple):
+    """What the decoder says of the next glimpse's reading and of this one's writing."""
+
+    reading: Window
+    writing: Window
+    patch: Tensor
 
 
 class _Map(NamedTuple):
     weight: Tensor
-    bias: Tensor | None
+    bias: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+
+class _Maps(NamedTuple):
+    encoder: _Map
+    posterior: _Map
+    decoder: _Map
+    look: _Map
