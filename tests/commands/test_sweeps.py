@@ -22,6 +22,7 @@ SWEEPS = {
     "mnist_optimizers": 75,
     "mnist_optimizers_lr": 165,
     "fashion_mnist_arms": 25,
+    "fashion_mnist_lr_selection": 18,
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
     "cifar_small": 25,
@@ -136,12 +137,14 @@ def test_lr_robustness() -> None:
     assert len(identities("mnist_lr_robustness") & identities("mnist_arms")) == 25
 
 
-def test_lr_selection_on_mnist_does_not_see_the_test_set() -> None:
-    assert grid("mnist_lr_selection", "norm.name", "optim.lr", "seed") == product(
+@pytest.mark.parametrize("data", ["mnist", "fashion_mnist"])
+def test_lr_selection_does_not_see_the_test_set(data: str) -> None:
+    sweep = f"{data}_lr_selection"
+    assert grid(sweep, "norm.name", "optim.lr", "seed") == product(
         ("plain", "wn"), (0.001, 0.003, 0.01), range(3)
     )
     keys = ("data.name", "epochs", "data.held_out")
-    assert set(grid("mnist_lr_selection", *keys)) == {("mnist", 20, 10000)}
+    assert set(grid(sweep, *keys)) == {(data, 20, 10000)}
 
 
 OPTIMISERS = ["momentum", "averaged_momentum", "adadelta", "adam", "adamax"]
