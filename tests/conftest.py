@@ -13,9 +13,10 @@ from filelock import FileLock
 from hypothesis import settings
 
 from wnrepro.commands.composition import CONF, experiments
-from wnrepro.config import Config, register_schema, resolve
+from wnrepro.config import Config
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError
+from wnrepro.resolution import register_schema, resolve
 
 # Examples that take long on a loaded machine are no failures.
 settings.register_profile("no_deadline", deadline=None)

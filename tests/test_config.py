@@ -12,8 +12,9 @@ import yaml
 from wnrepro.arms import ARMS
 from wnrepro.commands import composition
 from wnrepro.commands.composition import CONF
-from wnrepro.config import Config, as_dict, as_yaml, schema_keys
+from wnrepro.config import Config, as_dict, as_yaml
 from wnrepro.errors import ConfigError
+from wnrepro.resolution import schema_keys
 from wnrepro.runs.identity import identity
 from wnrepro.train import main
 
@@ -270,6 +271,14 @@ def test_a_file_may_give_a_value_to_each_pair_of_choices(compose: Compose) -> No
         ConfigError, match=r"optim\.lr: .*no value for momentum, only for adam, sgd"
     ):
         compose(lr, "optim=momentum")
+
+
+@pytest.mark.parametrize("key", ["task.glimpse=3", "+task.glimpse=3"])
+def test_an_unknown_key_of_a_task_is_told_that_tasks_keys(key: str, command: Command) -> None:
+    code, _, said = command("+exp=draw_wn", key)
+    assert code == 2
+    assert "task.glimpse is no key of the config (did you mean task.glimpses?)" in said
+    assert "choose from task.name, task.latent, " in said
 
 
 def test_the_seed_is_any_integer_and_zero_is_one(compose: Compose) -> None:

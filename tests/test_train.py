@@ -217,7 +217,8 @@ train.main()
 
 
 def test_without_a_terminal_a_long_run_says_where_it_is(tmp_path: Path) -> None:
-    code = "from wnrepro import train; train.SAYING_EVERY_SEC = 0; train.main()"
+    code = "from wnrepro import train; from wnrepro.commands import display\n"
+    code += "display.SAYING_EVERY_SEC = 0; train.main()"
     result = run(tmp_path, *SMALL, code=code)
     lines = [line for line in result.stderr.splitlines() if line.startswith("epoch ")]
     rows = read_rows(only_run(tmp_path) / "metrics.csv")

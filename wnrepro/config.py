@@ -1,41 +1,23 @@
-"""The schema of a run: every key, its type, its meaning, and what is refused.
+"""The schema of a run: every key, its type and its meaning.
 
-The values stand in `conf/`; here is what they may be. `resolve` turns Hydra's config into a
-`Config` and refuses what cannot work before anything runs. No torch here: printing or checking a
-config must be quick.
+The values stand in `conf/`; here is what they may be. No torch here: printing or checking a config
+must be quick.
 """
 
 import math
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from types import ModuleType
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError
+from omegaconf import MISSING, OmegaConf
 
-from wnrepro.arms import ARMS
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError, did_you_mean
-from wnrepro.tasks import TASKS, TaskConfig, part_of
+from wnrepro.tasks import TaskConfig, part_of
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
-OPTIMISERS = {
-    "sgd": (),
-    "momentum": ("gamma",),
-    "averaged_momentum": ("gamma",),
-    "adadelta": ("gamma", "eps"),
-    "adam": ("beta1", "beta1_late", "beta2", "eps"),
-    "adamax": ("beta1", "beta1_late", "beta2", "eps"),
-}
-"""Each with its keys beside `name` and `lr`."""
-
-LONGEST_NAME = 255
-"""Bytes in the name of a folder; more than this no usual file system takes."""
-
 COMPILED_FROM_STEPS = 20_000
 """Half a minute or more of a GPU, at one to two milliseconds per step, uncompiled."""
 
@@ -86,22 +68,60 @@ class InitConfig:
 
 @dataclass
 class OptimConfig:
-    """The keys of all optimisers; those that one has not (`OPTIMISERS`) are None."""
+    """The keys of every optimiser, and all those of sgd."""
 
     name: str = MISSING
-    """sgd, momentum, averaged_momentum, adadelta, adam (the paper's) or adamax."""
+    """Of OPTIMISERS; adam is the paper's."""
     lr: float = MISSING
     """Learning rate at the start."""
-    beta1: float | None = None
+
+
+@dataclass
+class MomentumConfig(OptimConfig):
+    gamma: float = MISSING
+    """Decay of momentum."""
+
+
+@dataclass
+class AdadeltaConfig(OptimConfig):
+    gamma: float = MISSING
+    """Decay of the mean of squared gradients."""
+    eps: float = MISSING
+    """ε, inside the root."""
+
+
+@dataclass
+class AdamConfig(OptimConfig):
+    beta1: float = MISSING
     """Decay of the first moment before half time."""
-    beta1_late: float | None = None
+    beta1_late: float = MISSING
     """Decay of the first moment from half time."""
-    beta2: float | None = None
+    beta2: float = MISSING
     """Decay of the second moment; adamax: of the largest gradient."""
-    gamma: float | None = None
-    """Decay of momentum; adadelta: of the mean of squared gradients."""
-    eps: float | None = None
+    eps: float = MISSING
     """ε, inside the root; adamax: beside the largest gradient."""
+
+
+OPTIMISERS: Mapping[str, type[OptimConfig]] = {
+    "sgd": OptimConfig,
+    "momentum": MomentumConfig,
+    "averaged_momentum": MomentumConfig,
+    "adadelta": AdadeltaConfig,
+    "adam": AdamConfig,
+    "adamax": AdamConfig,
+}
+
+AnyOptim = make_dataclass(
+    "AnyOptim",
+    {
+        each.name: (each.name, float | None, field(default=None))
+        for kind in OPTIMISERS.values()
+        for each in fields(kind)
+        if each not in fields(OptimConfig)
+    }.values(),
+    bases=(OptimConfig,),
+)
+"""What Hydra composes, before the name is known: the keys of all, None where they are not given."""
 
 
 @dataclass
@@ -143,7 +163,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     norm: NormConfig = field(default_factory=NormConfig)
     init: InitConfig = field(default_factory=InitConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    optim: OptimConfig = field(default_factory=AnyOptim)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
@@ -174,94 +194,9 @@ class LocalLauncher:
     """Runs that share one GPU; small networks leave a large GPU idle."""
 
 
-def register_schema(experiments: Iterable[str] = ()) -> None:
-    """Make known to Hydra what is in no file of conf/.
-
-    The schema, as `schema`, the first entry of conf/config.yaml. Each of the `experiments`, names
-    in conf/exp/, with each arm: `+exp=cifar_wn` is `+exp=cifar norm=wn`. And the resolver `entry`,
-    for files that give a value to each choice: in
-    `${entry:{momentum: {plain: 0.1, others: 0.3}},${optim.name},${norm.name}}` 0.3 for momentum
-    and wn.
-    """
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    store.store("this_machine", LocalLauncher, "hydra/launcher")
-    for task in TASKS.values():
-        store.store(f"{task.name}_keys", task.config, "task")
-    for experiment in experiments:
-        for arm in ARMS:
-            defaults = [experiment, {"override /norm": arm}]
-            store.store(f"{experiment}_{arm}", {"defaults": defaults}, "exp", "_global_")
-    OmegaConf.register_new_resolver("entry", _entry, replace=True)
-
-
-def _entry(table: Any, *choices: str) -> Any:
-    for choice in choices:
-        if choice not in table and "others" not in table:
-            raise ConfigError(f"no value for {choice}, only for {', '.join(map(str, table))}")
-        table = table[choice if choice in table else "others"]
-    return table
-
-
-def resolve(cfg: DictConfig) -> Config:
-    """The typed config of one run: shrunk to its scale, checked; raises ConfigError."""
-    try:
-        present = set(_keys(cfg))
-        of_task = OmegaConf.get_type(cfg, "task") or TaskConfig
-        known = set(schema_keys()) | set(schema_keys(of_task, "task."))
-    except InterpolationResolutionError as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
-    for key in sorted(present - known):
-        raise ConfigError(unknown_key(key))
-    missing = sorted(OmegaConf.missing_keys(cfg) | (known - present))
-    if missing:
-        raise ConfigError(f"{missing[0]} has no value: set it, as {missing[0]}=…")
-    config = OmegaConf.to_object(cfg)
-    assert isinstance(config, Config)
-    config.runs.root = os.path.expanduser(config.runs.root)
-    _shrink(config)
-    if config.init.name == "auto" and config.norm.name in ARMS:
-        config.init.name = "data_dependent" if ARMS[config.norm.name].takes_init else "none"
-    _check(config)
-    return config
-
-
-def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
-    """Every key of the schema, dotted; a group's own key too."""
-    for each in fields(node):
-        yield prefix + each.name
-        if isinstance(each.type, type) and is_dataclass(each.type):
-            yield from schema_keys(each.type, f"{prefix}{each.name}.")
-
-
-def unknown_key(key: str) -> str:
-    """One line about a key that the schema does not have."""
-    if key.startswith("hydra."):
-        return f"{key} is no key of Hydra's config"
-    keys = list(schema_keys())
-    parent = key.rpartition(".")[0]
-    siblings = [k for k in keys if k.rpartition(".")[0] == parent]
-    there = siblings or [k for k in keys if "." not in k]
-    return f"{key} is no key of the config{did_you_mean(key, keys)}; choose from {', '.join(there)}"
-
-
-def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in cfg:
-        yield f"{prefix}{key}"
-        if not OmegaConf.is_missing(cfg, key) and isinstance(cfg[key], DictConfig):
-            yield from _keys(cfg[key], f"{prefix}{key}.")
-
-
 def as_dict(config: Config) -> dict[str, Any]:
-    """The resolved config as nested dictionaries of plain values.
-
-    Of an optimiser only the keys that it has: what another one has does not belong to the run, and
-    a new optimiser leaves the identities of all runs as they are.
-    """
-    plain = asdict(config)
-    kept = ("name", "lr", *OPTIMISERS[config.optim.name])
-    plain["optim"] = {key: plain["optim"][key] for key in kept}
-    return plain
+    """The resolved config as nested dictionaries of plain values."""
+    return asdict(config)
 
 
 def as_yaml(config: Config) -> str:
@@ -307,26 +242,6 @@ def compiles(config: Config, device: str) -> bool:
     return device == "cuda" and long
 
 
-def _at_most(value: int | None, limit: int | None) -> int | None:
-    given = [x for x in (value, limit) if x is not None]
-    return min(given) if given else None
-
-
-def _shrink(config: Config) -> None:
-    scale, data = config.scale, config.data
-    config.epochs = _at_most(config.epochs, scale.max_epochs) or 0
-    config.model.width = _at_most(config.model.width, scale.max_width) or 0
-    if data.name not in CATALOGUE:
-        return
-    facts = CATALOGUE[data.name]
-    n_train = facts.n_train - data.held_out
-    n_evaluation = data.held_out or facts.n_test
-    if scale.max_train_size is not None and scale.max_train_size < n_train:
-        data.train_size = _at_most(data.train_size, scale.max_train_size)
-    if scale.max_evaluation_size is not None and scale.max_evaluation_size < n_evaluation:
-        data.evaluation_size = _at_most(data.evaluation_size, scale.max_evaluation_size)
-
-
 def choice(key: str, got: str, allowed: Iterable[str]) -> None:
     """Raise ConfigError for a name that is not allowed."""
     if got not in (names := tuple(allowed)):
@@ -341,54 +256,5 @@ def in_range(key: str, got: float | None, low: float, high: float = math.inf) ->
         raise ConfigError(f"{key}={got} is out of range: it must be {allowed}")
 
 
-def _check(config: Config) -> None:
-    """What any task needs; then what this one does."""
-    choice("task.name", config.task.name, TASKS)
-    choice("norm.name", config.norm.name, ARMS)
-    choice("init.name", config.init.name, ("none", "data_dependent"))
-    choice("schedule.name", config.schedule.name, ("half_time", "constant"))
-    choice("tracker.name", config.tracker.name, ("wandb", "none"))
-    choice("device", config.device, DEVICES)
-    if not config.runs.root:
-        raise ConfigError("runs.root is empty: name the folder of the run directories")
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in config.runs.root.split(os.sep)):
-        raise ConfigError(f"runs.root={config.runs.root} has a name that no file system takes")
-    in_range("seed", config.seed, -(2**63), 2**63 - 1)
-    choice("precision", config.precision, PRECISIONS)
-    if config.precision == "tf32" and config.device == "cpu":
-        raise ConfigError("precision=tf32 is a GPU's: with device=cpu use float32 or bf16")
-    in_range("epochs", config.epochs, 1, 1_000_000_000)
-    in_range("threads", config.threads, 1, 1024)  # with many more, torch crashes
-    _check_optim(config.optim)
-    _check_init(config)
-    _checks(config).check(config)
-
-
 def _checks(config: Config) -> ModuleType:
     return part_of(config.task.name, "checks")
-
-
-def _check_optim(optim: OptimConfig) -> None:
-    choice("optim.name", optim.name, OPTIMISERS)
-    if not (0 < optim.lr < math.inf):
-        raise ConfigError(f"optim.lr={optim.lr} is out of range: it must be a number above 0")
-    keys = OPTIMISERS[optim.name]
-    for key in ("beta1", "beta1_late", "beta2", "gamma", "eps"):
-        value = getattr(optim, key)
-        if key not in keys and value is not None:
-            allowed = ", ".join(f"optim.{each}" for each in ("lr", *keys))
-            raise ConfigError(f"optim.{key} is no key of optim={optim.name}; choose from {allowed}")
-        if key in keys and value is None:
-            raise ConfigError(f"optim.{key} has no value: optim={optim.name} needs a number there")
-        if key != "eps" and value is not None and not 0 <= value < 1:
-            raise ConfigError(f"optim.{key}={value} is out of range: 0 ≤ … < 1")
-    in_range("optim.eps", optim.eps, 0)
-
-
-def _check_init(config: Config) -> None:
-    if config.init.name == "data_dependent" and not ARMS[config.norm.name].takes_init:
-        takers = ", ".join(arm.id for arm in ARMS.values() if arm.takes_init)
-        raise ConfigError(
-            f"norm={config.norm.name} has no data-dependent init: add init=none "
-            f"(init=data_dependent is for {takers})"
-        )

@@ -10,7 +10,6 @@ where the run stopped, or says that it is done. Exit codes: 0 done (or diverged,
 too), 1 failed, 2 a mistake in the config, 128 + n stopped by signal n with a checkpoint written.
 """
 
-import io
 import logging
 import os
 import shutil
@@ -22,22 +21,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from wnrepro.allocator import keep_freed_memory
+from wnrepro.commands import pictures
 from wnrepro.commands.command_line import GOES_ON, arguments, guarded
 from wnrepro.commands.composition import compose_one
+from wnrepro.commands.display import Display, print_result
 from wnrepro.config import Config, as_dict, as_yaml, compiles
-from wnrepro.durations import in_words
-from wnrepro.errors import RunError, WnreproError
+from wnrepro.errors import WnreproError
 from wnrepro.replacement import replace_file
 from wnrepro.runs.directory import CURVES_FILE, RunDirectory
 from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.interruption import Interruption
-from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, read_rows
-from wnrepro.runs.status import Status
-from wnrepro.tasks import FIRST, TASKS
+from wnrepro.runs.manifest import CONFIG_FILE, write_manifest
+from wnrepro.runs.status import Status, read_status
 
 if TYPE_CHECKING:
     from wnrepro.training import Epoch
@@ -55,16 +51,6 @@ training are lost if it is killed. On a CPU it is kept after each epoch."""
 SAVING_EVERY_SEC = 60
 """Within an epoch, which may take many minutes on a CPU, a checkpoint is written so often."""
 
-SAYING_EVERY_SEC = 60
-"""Without a terminal to show a bar on, a run says where it is at the ends of epochs, but not more
-often than this: a short one stays quiet."""
-
-ESTIMATE_AFTER_SEC = 20
-"""When a run has trained for so long, it says how long the rest will take."""
-
-LONG_RUN_SEC = 120
-"""A run that takes longer says so."""
-
 
 class Stopped(Exception):
     """Raised between two steps when a signal asks the run to stop."""
@@ -80,7 +66,7 @@ def train(config: Config, *, progress: bool = False) -> Status:
     above = (directory.path, *directory.path.parents)
     new = [each for each in above if not os.path.exists(each)]  # Path.exists may raise
     with Interruption() as interruption:
-        before = directory.read_status()
+        before = read_status(directory.path)
         if before is None or not before.finished:
             from wnrepro import assembly
 
@@ -89,7 +75,7 @@ def train(config: Config, *, progress: bool = False) -> Status:
             if directory.found is not None and directory.found.finished:
                 log.info("already %s: nothing to do", directory.found.state)
                 if not (directory.path / CURVES_FILE).exists():  # killed while it was drawn
-                    _picture(directory.path)
+                    pictures.curves(directory.path)
                 return directory.found
             return _train(config, directory, interruption, progress, new)
 
@@ -118,7 +104,7 @@ def _train(
                 with suppress(OSError):  # another run is there now
                     above.rmdir()
         raise
-    status = directory.read_status()
+    status = read_status(directory.path)
     assert status is not None
     return status
 
@@ -126,7 +112,7 @@ def _train(
 def train_and_show(config: Config) -> int:
     """Train one run, with a progress bar and a table at the end; its exit code."""
     status = train(config, progress=True)
-    _print_table(config, status)
+    print_result(config, status)
     return 128 + signal.Signals[status.signal] if status.signal else 0
 
 
@@ -143,22 +129,20 @@ class _Run:
         plain = as_dict(config)
         self.identity = identity(plain)
         device = assembly.device(config)
-        self.task = TASKS[config.task.name]
         self.training = assembly.training(config, device)
         plain["compile"] = compiles(config, device.type)  # what null stood for here
-        manifest = directory.write_manifest(
+        manifest = write_manifest(
+            directory.path,
             plain,
             sys.argv,
             device=str(device),
             threads=assembly.threads(config),
             gpu=assembly.gpu_name(device),
         )
-        directory.write_config(as_yaml(config))
+        replace_file(directory.path / CONFIG_FILE, as_yaml(config))
         self.metrics: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
         self.due, self.saved = 0.0, time.perf_counter()
-        self.estimated = False
-        self.first_step: tuple[float, int] | None = None  # when it was, and which
         state = checkpoint.load_latest(directory.path, plain)
         if state is None:
             if config.init.name == "data_dependent":
@@ -177,28 +161,19 @@ class _Run:
 
     def train(self, progress: bool) -> None:
         """Train to the end, to divergence or to a signal; leave record, status and picture."""
-        training, state, said_at = self.training, "done", time.perf_counter()
-        with self._progress(progress) as bar, logging_redirect_tqdm():
+        training, state = self.training, "done"
+        with Display(self.config, training, progress) as display:
 
             def after_step() -> None:
-                bar.update()
-                if self.interruption.requested is not None:
-                    raise Stopped
-                if progress:
-                    self._estimate()
+                self._stop_if_asked()
+                display.step()
                 if time.perf_counter() >= self.saved + SAVING_EVERY_SEC:
                     with training.paused():
                         self.save()
 
             try:
                 for epoch in training.epochs(after_step):
-                    bar.update()
-                    said = f"epoch {epoch.epoch}/{self.config.epochs}, {self._said(epoch)}"
-                    bar.set_postfix_str(said)
-                    now, level = time.perf_counter(), logging.DEBUG
-                    if progress and bar.disable and now >= said_at + SAYING_EVERY_SEC:
-                        said_at, level = now, logging.INFO
-                    log.log(level, said)
+                    display.epoch(epoch)
                     self.metrics.append(_metrics_row(epoch))
                     self.timing.append({"epoch": epoch.epoch, **epoch.timing})
                     if epoch.diverged:
@@ -217,41 +192,6 @@ class _Run:
     def has_begun(self) -> bool:
         return self.training.epoch > 0 or self.training.step > 0
 
-    def _estimate(self) -> None:
-        """Say once how long the rest will take, if that is long; and what would be faster."""
-        if self.estimated:
-            return
-        now = time.perf_counter()
-        if self.first_step is None:
-            self.first_step = (now, self.training.step)
-        begun, step = self.first_step
-        taken = self.training.step - step
-        if taken < 1 or now < begun + ESTIMATE_AFTER_SEC:
-            return
-        self.estimated = True
-        from wnrepro import cost
-
-        per_step = (now - begun) / taken
-        rest = 1 - (self.training.epoch + step / self.training.steps_per_epoch) / self.config.epochs
-        seconds = rest * cost.steps(self.config) * per_step
-        if seconds < LONG_RUN_SEC:
-            return
-        log.info("about %s to go here (%.2g s a step)", in_words(seconds), per_step)
-        if self.config.precision == "float32" and self.training.device.type == "cpu":
-            with self.training.paused():
-                gain = cost.gain_of_bf16(self.config)
-            if gain >= 2:
-                said = in_words(seconds / gain)
-                log.info("precision=bf16 would take %s: another run, never pooled with this", said)
-
-    def _said(self, epoch: "Epoch") -> str:
-        """`error 5.36 % in training, 4.72 % test`"""
-        said = [
-            f"{value} in training" if part == "train" else f"{value} {part.replace('-', '_')}"
-            for part, value in self.task.headlines(epoch.metrics).items()
-        ]
-        return f"{self.task.headline_metric.label} {', '.join(said)}"
-
     def _stop_if_asked(self) -> None:
         if self.interruption.requested is not None:
             raise Stopped
@@ -259,28 +199,10 @@ class _Run:
     def _end(self, state: str) -> None:
         """Record first, show afterwards: a picture that fails takes nothing from a run."""
         self.record(state)
-        pictures = {}
-        if self.metrics and (curves := _picture(self.directory.path)):
-            pictures["curves"] = curves
+        drawn = pictures.curves(self.directory.path) if self.metrics else {}
         if self.metrics and state != "interrupted":
-            pictures |= self._task_pictures()
-        self.tracker.finish(state, pictures)
-
-    def _task_pictures(self) -> dict[str, Path]:
-        """The files by name. A picture that fails is a warning, as the curves are."""
-        drawn = {}
-        try:
-            for name, images in self.training.pictures().items():
-                from torchvision.utils import save_image
-
-                content = io.BytesIO()
-                save_image(images.flatten(0, 1), content, "png", nrow=images.shape[1], padding=1)
-                path = self.directory.path / f"{name}.png"
-                replace_file(path, content.getvalue())
-                drawn[name] = path
-        except Exception as error:
-            log.warning("no picture (%s: %s): the record is whole", type(error).__name__, error)
-        return drawn
+            drawn |= pictures.of_task(self.training, self.directory.path)
+        self.tracker.finish(state, drawn)
 
     def keep(self) -> None:
         """Save, record and show what there is, and set the time before which not to do it again."""
@@ -319,28 +241,6 @@ class _Run:
             signal=None if asked is None else asked.name,
         )
 
-    def _progress(self, shown: bool) -> tqdm:
-        steps = self.training.steps_per_epoch
-        return tqdm(
-            total=steps * self.config.epochs,
-            initial=steps * self.training.epoch + self.training.step,
-            unit="step",
-            leave=False,
-            dynamic_ncols=True,
-            disable=None if shown else True,  # None: where stderr is no terminal
-        )
-
-
-def _picture(directory: Path) -> Path | None:
-    """Draw `curves.png`; None where that fails."""
-    from wnrepro.analysis.curves import draw_curves
-
-    try:
-        return draw_curves(directory)
-    except Exception as error:
-        log.warning("no %s (%s: %s): the record is whole", CURVES_FILE, type(error).__name__, error)
-        return None
-
 
 def _metrics_row(epoch: "Epoch") -> dict[str, Any]:
     """What the config determines: one row of metrics.csv."""
@@ -348,42 +248,6 @@ def _metrics_row(epoch: "Epoch") -> dict[str, Any]:
     for layer, norms in epoch.layers.items():
         row |= {f"{quantity}/{layer}": value for quantity, value in norms.items()}
     return row
-
-
-def _print_table(config: Config, status: Status) -> None:
-    directory = run_directory(as_dict(config))
-    lines = [("status", f"{status.state}, epoch {status.epoch} of {config.epochs}")]
-    if (directory / METRICS_FILE).exists():
-        metrics, timing = (read_rows(directory / each) for each in (METRICS_FILE, TIMING_FILE))
-        keys = ("train_time_sec", "evaluation_time_sec")
-        if not metrics or not timing or not set(keys) <= timing[0].keys():
-            raise RunError(f"{directory} lacks rows of its record: delete it to train it again")
-        task = TASKS[config.task.name]
-        for part, said in task.headlines(metrics[-1]).items():
-            lines.append((f"{part} {task.headline_metric.label}", said))
-        seconds = sum(float(row[key] or 0) for row in timing for key in keys)
-        lines.append(("time", f"{seconds:.1f} s for {len(timing)} epoch{'s' * (len(timing) != 1)}"))
-    lines.append(("run", str(directory)))
-    if status.state == "interrupted":
-        lines.append(("next", "repeat the command: it goes on from here"))
-    else:
-        lines.append(("next", f"python -m wnrepro.train {_next(config)}"))
-    for name, value in lines:
-        print(f"{name:<15} {value}")
-
-
-def _next(config: Config) -> str:
-    """Something to compare this run with: the plain network, or the next data set's."""
-    data = config.data.name.removesuffix("10")
-    if config.task.name != FIRST:
-        other = "plain" if config.norm.name != "plain" else "wn"
-        return f"+exp={config.model.name}_{other}"
-    if config.scale.name != "full":
-        return f"+exp={data}_{config.norm.name}"
-    if config.norm.name != "plain":
-        return f"+exp={data}_plain"
-    larger = {"digits": "mnist", "mnist": "fashion_mnist", "fashion_mnist": "cifar"}
-    return f"+exp={larger.get(data, data)}_wn"
 
 
 def main() -> None:

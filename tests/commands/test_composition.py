@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from wnrepro.commands.command_line import arguments
 from wnrepro.commands.composition import CONF, compose_one, expand, experiments
-from wnrepro.config import Config, as_dict, register_schema, resolve
+from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
+from wnrepro.resolution import register_schema, resolve
 from wnrepro.runs.identity import identity
 
 FILES = {path.name: sorted(p.stem for p in path.glob("*.yaml")) for path in CONF.iterdir()}

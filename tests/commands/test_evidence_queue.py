@@ -11,7 +11,8 @@ from scripts.evidence import main
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.commands import evidence as queue
 from wnrepro.commands.composition import expand
-from wnrepro.commands.evidence import Entry, Machine, go_on, states
+from wnrepro.commands.estimate import Machine
+from wnrepro.commands.evidence import Entry, go_on, states
 from wnrepro.config import Config, as_dict
 from wnrepro.cost import Cost
 from wnrepro.errors import ConfigError

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from wnrepro import cost
+from wnrepro.commands import estimate
 from wnrepro.commands.composition import compose_one
 from wnrepro.commands.overview import STATES, progress_of
 from wnrepro.config import Config, as_dict
+from wnrepro.cost import Cost
 from wnrepro.errors import RunError
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import run_directory
@@ -111,32 +115,45 @@ def test_a_run_whose_lock_is_closed_to_us_is_not_called_killed(
 
 
 def test_the_plan_of_a_sweep_counts_what_is_left(folder: Path) -> None:
-    said = ask(folder, "plan", "norm=wn,mean_only_bn", "seed=0,5", *SMALL)
-    header, wn, other, total, cost, *_ = [line.split() for line in said.splitlines()]
+    said = ask(folder, "plan", "norm=wn,mean_only_bn", "seed=0,5", "threads=1", *SMALL)
+    header, wn, other, total, cost = [line.split() for line in said.splitlines()]
     assert header[-2:] == ["new", "done"]
     assert wn == ["digits_wn", "2", "1", "1"]
     assert other == ["digits_mean_only_bn", "2", "2"]
     assert " ".join(total) == "4 runs, 1 of them finished, 3 to do"
     assert cost[0] == "about"
-    assert " ".join(cost).endswith("2 of them taken as other arms")
+    assert " ".join(cost[3:6]) == "on this machine,"
 
 
-def test_the_cost_is_the_time_measured_for_the_epochs_that_are_left(folder: Path) -> None:
-    size = {"s": 1, "min": 60, "h": 3600}
-
-    def seconds(said: str) -> float:
-        value, unit = said.split("about ")[1].split(",")[0].split()
-        return float(value) * size[unit]
-
-    one, three = (
-        seconds(ask(folder, "plan", f"seed={seeds}", *SMALL))
-        for seeds in ("8,9,10,11,12,13,14,15", ",".join(map(str, range(20, 44))))
-    )
-    assert three == pytest.approx(3 * one, abs=2, rel=0.1)
+def test_the_plan_and_the_queue_ask_one_estimate_for_the_epochs_that_are_left(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No epoch twice, as many runs side by side as there are places."""
+    monkeypatch.setattr(estimate.Machine, "_cost", lambda self, config: Cost(1e9, 60.0))
+    monkeypatch.setattr(estimate, "places", lambda configs: 4)
+    config = compose("epochs=10")
+    assert estimate.Machine().rest([(config, 0), (config, 4)]) == (Cost(1.6e9, 48.0), 2)
+    assert estimate.Machine().rest(5 * [(config, 0)]) == (Cost(5e9, 75.0), 4)
 
 
-def test_a_cost_that_nobody_measured_is_not_made_up(folder: Path) -> None:
-    assert "cost: not known" in ask(folder, "plan", "+sweep=cifar_table1")
+def test_work_of_one_kind_is_measured_once(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(cost, "measure", lambda config: asked.append(config) or Cost(4e9, 40.0))
+    configs = [compose(f"norm={arm}", "epochs=4") for arm in ("wn", "plain")]
+    longer = compose("epochs=8")
+    machine = estimate.Machine()
+    measured = [machine._cost(each).seconds for each in (*configs, longer)]
+    assert (measured, len(asked)) == ([40, 40, 80], 1)
+    machine._cost(compose("model.width=16"))
+    assert len(asked) == 2
+
+
+def test_a_machine_without_the_device_says_so(folder: Path) -> None:
+    if not torch.cuda.is_available():
+        said = ask(folder, "plan", "seed=9", "device=cuda", *SMALL).splitlines()[-1]
+        assert said.startswith("what they take is not known here: device=cuda, but")
 
 
 def test_a_finished_sweep_has_nothing_to_do(folder: Path) -> None:

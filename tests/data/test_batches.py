@@ -43,10 +43,3 @@ def test_an_order_may_choose_a_part(split: Split):
 def test_evaluation_takes_batches_larger_than_the_split(split: Split):
     ((images, _),) = batches(split, 100)
     assert len(images) == 10
-
-
-def test_bad_batch_sizes_are_refused_at_once(split: Split):
-    with pytest.raises(ValueError, match="batch size 0"):
-        batches(split, 0)
-    with pytest.raises(ValueError, match="batch size 11 is not between 1 and 10"):
-        batches(split, 11, torch.arange(10))

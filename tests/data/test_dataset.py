@@ -100,26 +100,6 @@ def test_float32_is_float64_rounded():
     assert torch.equal(single.train.images, double.train.images.float())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"held_out": 1437}, "held_out must be between 0 and 1436 for digits, got 1437"),
-        ({"held_out": -1}, "held_out must be between 0 and 1436 for digits, got -1"),
-        ({"train_size": 1438}, "train_size must be between 1 and 1437, got 1438"),
-        ({"train_size": 1338, "held_out": 100}, "between 1 and 1337, got 1338"),
-        ({"train_size": 0}, "train_size must be between 1 and 1437, got 0"),
-        ({"evaluation_size": 361}, "evaluation_size must be between 1 and 360, got 361"),
-        ({"evaluation_size": 101, "held_out": 100}, "between 1 and 100, got 101"),
-        ({"dtype": torch.uint8}, "float type of 16 bits or more, not torch.uint8"),
-        ({"dtype": torch.float8_e4m3fn}, "16 bits or more, not torch.float8_e4m3fn"),
-        ({"dtype": torch.complex64}, "float type of 16 bits or more, not torch.complex64"),
-    ],
-)
-def test_sizes_out_of_range_are_refused(arguments: dict, message: str):
-    with pytest.raises(ValueError, match=message):
-        load("digits", **arguments)
-
-
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(ValueError, match=r"unknown data set 'svhn'; choose one of digits"):
         load("svhn")

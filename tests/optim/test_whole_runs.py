@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from torch import nn
 
 from wnrepro import optim
@@ -31,6 +33,9 @@ def metrics_of(root: Path) -> Path:
 def test_there_is_a_file_and_a_class_for_each() -> None:
     assert {path.stem for path in (CONF / "optim").glob("*.yaml")} == set(OPTIMISERS)
     assert set(optim.OPTIMISERS) == set(OPTIMISERS)
+    for name, keys in OPTIMISERS.items():
+        file = yaml.safe_load((CONF / "optim" / f"{name}.yaml").read_text())
+        assert list(file) == [each.name for each in fields(keys)]
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
@@ -49,7 +54,7 @@ def test_its_settings_reach_the_optimiser_and_the_schedule(name: str, compose: C
 
 def test_only_adams_beta1_changes_unless_told_otherwise(compose: Compose) -> None:
     def late(*overrides: str) -> Any:
-        return compose(*overrides).optim.beta1_late
+        return as_dict(compose(*overrides))["optim"]["beta1_late"]
 
     assert late("optim=adam") == 0.5
     assert late("optim=adamax") == 0.9

@@ -53,7 +53,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def write_manifest(directory: RunDirectory, config: dict[str, Any]) -> dict[str, Any]:
-    return directory.write_manifest(config, ["train.py", "seed=0"], device="cpu", threads=1)
+    command = ["train.py", "seed=0"]
+    return manifests.write_manifest(directory.path, config, command, device="cpu", threads=1)
 
 
 def test_a_live_process_is_named_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_live_process_is_named_and_a_killed_one_leaves_no_lock(tmp_path: Path)
         assert directory.found is not None
         assert (directory.found.state, directory.found.epoch) == ("running", 6)
         assert directory.found.pid == process.pid
-        now = directory.read_status()
+        now = read_status(directory.path)
         assert now is not None
         assert (now.state, now.epoch, now.epochs, now.pid) == ("running", 6, 20, os.getpid())
 
@@ -195,7 +196,7 @@ def test_a_status_with_values_of_other_types_is_none(
     said = json.loads((tmp_path / "status.json").read_text())
     (tmp_path / "status.json").write_text(json.dumps(said | {key: value}))
     with pytest.raises(RunError, match=f"its {key} is "):
-        directory.read_status()
+        read_status(directory.path)
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def finished(tmp_path: Path) -> Path:
     """The directory of a run that is done."""
     with RunDirectory(tmp_path / "run").claim() as directory:
         write_manifest(directory, CONFIG)
-        directory.write_config("seed: 0\n")
+        (directory.path / "config.yaml").write_text("seed: 0\n")
         directory.write_rows([{"epoch": 1, "loss": 0.5}], [{"epoch": 1, "train_time_sec": 2.0}])
         directory.write_status("done", 1, 1)
     return directory.path
@@ -289,8 +290,8 @@ def test_whether_a_run_is_held_is_seen_by_whoever_may_read(
 
 
 def test_manifest_says_what_ran(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
-    directory.write_manifest(CONFIG, ["train.py", "x=1"], device="cuda:0", threads=2, gpu="H100")
+    command = ["train.py", "x=1"]
+    manifests.write_manifest(tmp_path, CONFIG, command, device="cuda:0", threads=2, gpu="H100")
     manifest = json.loads((tmp_path / MANIFEST_FILE).read_text())
     assert manifest["identity"] == identity(CONFIG)
     assert manifest["config"] == CONFIG
@@ -308,7 +309,7 @@ def test_resuming_adds_to_the_manifest(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     first = write_manifest(directory, CONFIG)
     other_place = CONFIG | {"runs": {"root": "elsewhere"}, "threads": 4, "device": "cuda"}
-    directory.write_manifest(other_place, ["again"], device="cuda:0", threads=4)
+    manifests.write_manifest(tmp_path, other_place, ["again"], device="cuda:0", threads=4)
     manifest = read_manifest(tmp_path)
     assert manifest is not None
     [resumed] = manifest.pop("resumed")
@@ -407,7 +408,7 @@ def test_a_checkout_of_another_owner_is_said(
 
 def test_config_and_rows_are_written(tmp_path: Path) -> None:
     with RunDirectory(tmp_path).claim() as directory:
-        directory.write_config("seed: 0\n")
+        (directory.path / "config.yaml").write_text("seed: 0\n")
         directory.write_rows([{"epoch": 1, "loss": 0.5}], [{"epoch": 1, "epoch_time_sec": 2.0}])
     assert (tmp_path / "config.yaml").read_text() == "seed: 0\n"
     assert (tmp_path / "metrics.csv").read_text() == "epoch,loss\n1,0.5\n"

@@ -16,7 +16,7 @@ import torch
 
 from wnrepro.runs.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE, load_latest, save_generation
 from wnrepro.runs.directory import RunDirectory
-from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest
+from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from wnrepro.runs.rows import read_rows
 from wnrepro.runs.status import read_status
 
@@ -42,7 +42,7 @@ def run_forever(path: Path, ready: Connection) -> None:
     with directory.claim():
         latest = load_latest(path)
         epoch = latest["epoch"] if latest else 0
-        directory.write_manifest(CONFIG, ["train"], device="cpu", threads=1)
+        write_manifest(path, CONFIG, ["train"], device="cpu", threads=1)
         record(epoch)
         ready.send(epoch)
         while True:

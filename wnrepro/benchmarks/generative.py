@@ -18,7 +18,7 @@ from wnrepro.benchmarks.measurement import Goal, Measurement
 from wnrepro.benchmarks.networks import LEARNING_RATE, step_of
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.benchmarks.timing import Series, compare, threads
-from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimConfig, ScheduleConfig
+from wnrepro.config import AdamConfig, Config, DataConfig, ModelConfig, NormConfig, ScheduleConfig
 from wnrepro.nn import NormalizedLayer
 from wnrepro.tasks import TaskConfig, part_of
 from wnrepro.tasks.draw import DrawConfig
@@ -72,7 +72,7 @@ def _training(setting: Setting, arm: str, sizes: _Sizes) -> SupervisedTraining:
         data=DataConfig(sizes.data, False),
         model=ModelConfig(sizes.model, sizes.width),
         norm=NormConfig(arm),
-        optim=OptimConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
+        optim=AdamConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
         schedule=ScheduleConfig("constant"),
         epochs=1,
         batch_size=setting.pick(sizes.batch_size, 4),

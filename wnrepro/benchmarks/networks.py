@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from wnrepro import assembly
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimConfig, ScheduleConfig
+from wnrepro.config import AdamConfig, Config, DataConfig, ModelConfig, NormConfig, ScheduleConfig
 from wnrepro.training import SupervisedTraining
 
 LEARNING_RATE = 0.0003
@@ -59,7 +59,7 @@ class Network:
             ),
             model=self.model,
             norm=NormConfig(arm),
-            optim=OptimConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
+            optim=AdamConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
             schedule=ScheduleConfig("constant"),
             epochs=EPOCHS,
             batch_size=self.batch_size,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from wnrepro.commands.composition import CONF
-from wnrepro.config import schema_keys
 from wnrepro.errors import ConfigError, WnreproError, did_you_mean
+from wnrepro.resolution import schema_keys
 
 GOES_ON = "stopped: repeat the command, and it goes on"
 

@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from wnrepro.commands import mistakes
-from wnrepro.config import Config, as_dict, register_schema, resolve
+from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
+from wnrepro.resolution import register_schema, resolve
 from wnrepro.runs.identity import identity, run_directory
 
 PACKAGE = Path(__file__).resolve().parents[1]

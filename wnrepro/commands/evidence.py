@@ -6,24 +6,20 @@ the last one stopped.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.commands.composition import Sweep, expand
+from wnrepro.commands.estimate import Machine
 from wnrepro.commands.launchers.job import Train
-from wnrepro.commands.launchers.local import places
 from wnrepro.commands.sweep import run_sweep
-from wnrepro.config import Config, as_dict
+from wnrepro.config import as_dict
 from wnrepro.durations import in_words
 from wnrepro.errors import ConfigError
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.tables import CollectedRun, finished_runs, read_tables
-
-if TYPE_CHECKING:
-    from wnrepro.cost import Cost
 
 DAY_SEC = 86400
 
@@ -79,51 +75,29 @@ class State:
         return self.total - self.finished
 
 
-class Machine:
-    """What runs take here, measured once for each kind of work. device: `auto`, `cpu`, `cuda`."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self._measured: dict[str, tuple[Cost, float]] = {}
-
-    def state(self, entry: Entry, sweep: Sweep, collected: dict[str, CollectedRun]) -> State:
-        """How far `entry` is, whose runs are those of `sweep`."""
-        names = sweep.identities
-        finished = sum(key in collected and collected[key].finished for key in names)
-        begun = sum(key in collected and not collected[key].finished for key in names)
-        rest = [
-            (config, collected[key].curve if key in collected else [])
-            for config, key in zip(sweep.configs, names, strict=True)
-            if key not in collected or not collected[key].finished
-        ]
-        flop = seconds = 0.0
-        for config, curve in rest:
-            cost = self._cost(config)
-            share = 1 - len(curve) / config.epochs
-            flop, seconds = flop + share * cost.flop, seconds + share * cost.seconds
-        if rest:
-            seconds /= min(len(rest), places([replace(c, device=self.device) for c, _ in rest]))
-        return State(entry, finished, begun, len(names), flop, seconds)
-
-    def _cost(self, config: Config) -> "Cost":
-        """By the first arm that is asked for; arms differ less than machines do."""
-        from wnrepro import cost  # imports torch
-
-        data, precision = config.data.name, config.precision
-        kind = repr((config.task, data, config.model, config.batch_size, precision))
-        if kind not in self._measured:
-            here = replace(config, device=self.device, compile=False)
-            self._measured[kind] = (cost.measure(here), cost.steps(here))
-        measured, measured_steps = self._measured[kind]
-        share = cost.steps(config) / measured_steps
-        return cost.Cost(share * measured.flop, share * measured.seconds)
+def _state(
+    entry: Entry, sweep: Sweep, collected: dict[str, CollectedRun], machine: Machine
+) -> State:
+    names = sweep.identities
+    finished = sum(key in collected and collected[key].finished for key in names)
+    begun = sum(key in collected and not collected[key].finished for key in names)
+    rest = [
+        (config, len(collected[key].curve) if key in collected else 0)
+        for config, key in zip(sweep.configs, names, strict=True)
+        if key not in collected or not collected[key].finished
+    ]
+    if not rest:
+        return State(entry, finished, begun, len(names), 0.0, 0.0)
+    cost, _ = machine.rest(rest)
+    return State(entry, finished, begun, len(names), cost.flop, cost.seconds)
 
 
 def states(results: Path, device: str = "auto") -> Iterator[State]:
     """Of each entry of the queue."""
-    collected, machine = read_tables(results), Machine(device)
+    collected, machine = read_tables(results), Machine()
     for entry in QUEUE:
-        yield machine.state(entry, expand(entry.overrides), collected)
+        sweep = expand([*entry.overrides, f"device={device}"])
+        yield _state(entry, sweep, collected, machine)
 
 
 def _refuse_other_runs(entry: Entry, overrides: Sequence[str]) -> None:
@@ -156,7 +130,7 @@ def go_on(
     Returns 0, or the exit code of the first sweep that did not finish or is not whole in the
     tables. Other runs in runs.root are left alone.
     """
-    machine = Machine(device)
+    machine = Machine()
     if overrides:
         for entry in QUEUE:
             _refuse_other_runs(entry, overrides)
@@ -165,7 +139,7 @@ def go_on(
         sweep = expand(arguments)
         if set(sweep.identities) <= finished_runs(results).keys():
             continue
-        state = machine.state(entry, sweep, read_tables(results))
+        state = _state(entry, sweep, read_tables(results), machine)
         said = f"{entry.what}: {state.left} runs, about {in_words(state.seconds)} here"
         if state.seconds > limit_days * DAY_SEC:
             print(f"left out: {said}, more than {limit_days:g} days; --days sets the limit")

@@ -21,8 +21,8 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 from yaml import MarkedYAMLError
 
-from wnrepro.config import unknown_key
 from wnrepro.errors import ConfigError, did_you_mean
+from wnrepro.resolution import unknown_key
 
 HEEDED = ("hydra/launcher", "hydra.launcher", "hydra.searchpath")
 """Hydra's own keys that mean something here."""
@@ -104,7 +104,7 @@ def explain(error: Exception, folders: Sequence[Path]) -> str:
         mark = error.problem_mark
         return f"{mark.name}, line {mark.line + 1}: no valid YAML ({error.problem})"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return unknown_key(str(cause.full_key))
+        return unknown_key(str(cause.full_key), cause.object_type)
     if isinstance(cause, ValidationError):
         return _wrong_type(str(cause.full_key), str(cause))
     if in_file := IN_FILE.match(text):

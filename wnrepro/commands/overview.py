@@ -7,17 +7,15 @@ Neither starts or changes anything.
 """
 
 import shutil
-import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from wnrepro.commands.composition import expand
+from wnrepro.commands.estimate import Machine
 from wnrepro.commands.launchers import slurm
 from wnrepro.config import Config, as_dict
 from wnrepro.durations import in_words
@@ -26,7 +24,7 @@ from wnrepro.runs.collection import find_runs
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.manifest import read_manifest
-from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
+from wnrepro.runs.rows import METRICS_FILE, read_rows
 from wnrepro.runs.status import Status, read_status
 from wnrepro.tasks import task_of
 
@@ -145,91 +143,22 @@ def show_plan(overrides: Sequence[str]) -> None:
     for line in sweep.replaced:
         print(line)
     left = [
-        (config, run)
+        (config, run.epoch)
         for config, run in zip(configs, runs, strict=True)
         if run.state not in FINISHED
     ]
     print(f"{len(runs)} runs, {len(runs) - len(left)} of them finished, {len(left)} to do")
     if left:
-        print("\n".join(_cost(left, roots)))
+        print(_cost(left))
 
 
-@dataclass(frozen=True)
-class _Timed:
-    """Seconds per epoch of a run that was timed, with all that lies between its epochs."""
-
-    hardware: str
-    work: tuple[Any, ...]
-    arm: str
-    seconds: float
-
-
-def _cost(left: Sequence[tuple[Config, Progress]], roots: set[Path]) -> list[str]:
-    """A line for each hardware on which runs like all of those that are left were timed."""
-    timed = [each for root in sorted(roots) for each in _timed_runs(root)]
-    lines = []
-    for hardware in sorted({each.hardware for each in timed}):
-        by_arm: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-        by_work: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-        for each in timed:
-            if each.hardware == hardware:
-                by_arm[(*each.work, each.arm)].append(each.seconds)
-                by_work[each.work].append(each.seconds)
-        total, guessed = 0.0, 0
-        for config, run in left:
-            plain = as_dict(config)
-            work, arm = _work(plain), plain["norm"]["name"]
-            guessed += (*work, arm) not in by_arm
-            known = by_arm.get((*work, arm)) or by_work.get(work)
-            if known is None:
-                break
-            total += statistics.median(known) * (config.epochs - run.epoch)
-        else:
-            other = f"; {guessed} of them taken as other arms" if guessed else ""
-            lines.append(f"about {in_words(total)}, one run at a time, on {hardware}{other}")
-    return lines or [
-        "cost: not known, since no run like these was timed here; "
-        "the header of a file in conf/sweep/ says what was measured for it"
-    ]
-
-
-def _timed_runs(root: Path) -> Iterator[_Timed]:
+def _cost(left: Sequence[tuple[Config, int]]) -> str:
     try:
-        directories = find_runs(root)
-    except RunError:
-        return
-    for directory in directories:
-        with suppress(RunError, LookupError, TypeError, ValueError):
-            manifest = read_manifest(directory)
-            rows = read_rows(directory / TIMING_FILE)
-            # A run that went on elsewhere was timed on two machines.
-            if manifest is None or manifest["resumed"] or not rows:
-                continue
-            machine = manifest["hardware"]
-            threads = f"{manifest['threads']} thread" + ("s" if manifest["threads"] > 1 else "")
-            yield _Timed(
-                machine["gpu"] or f"{threads} of {machine['cpu']}",
-                _work(manifest["config"]),
-                manifest["config"]["norm"]["name"],
-                _seconds(directory, manifest, rows) / len(rows),
-            )
-
-
-def _seconds(directory: Path, manifest: Mapping[str, Any], rows: Sequence[Row]) -> float:
-    """Of a whole run; while it is not finished, of its epochs alone."""
-    keys = ("train_time_sec", "evaluation_time_sec")
-    in_epochs = sum(float(row[key] or 0) for row in rows for key in keys)
-    status = read_status(directory)
-    if status is None or not status.finished:
-        return in_epochs
-    begun, ended = map(datetime.fromisoformat, (manifest["time"], status.updated))
-    return max(in_epochs, (ended - begun).total_seconds())
-
-
-def _work(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What decides how long an epoch takes, but for the arm and the hardware."""
-    data = {key: value for key, value in config["data"].items() if key != "root"}
-    return (repr(data), repr(config["model"]), config["batch_size"], config["precision"])
+        cost, at_once = Machine().rest(left)
+    except RunError as error:
+        return f"what they take is not known here: {error}"
+    aside = f"{at_once} runs at a time" if at_once > 1 else "one run at a time"
+    return f"about {in_words(cost.seconds)} on this machine, {aside}: a few steps were timed"
 
 
 def _counted(states: Iterator[str]) -> str:

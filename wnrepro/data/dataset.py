@@ -91,26 +91,15 @@ def load(
             not read.
         train_size, evaluation_size: keep the first so many images of a part, after whitening is
             fitted; None keeps all. Meant for smoke runs.
-        device, dtype: of the images.
+        device, dtype: of the images; a float type of 16 bits or more, since with 8 pixels would be
+            rounded.
         download: whether missing files may be downloaded.
 
     Raises:
-        ValueError: no such data set, a size out of range, or ``dtype`` is no float type of 16 bits
-            or more: with 8, pixels would be rounded.
+        ValueError: no such data set.
         DataError: files are missing or corrupt.
     """
     entry = catalogue.entry(name)
-    if not dtype.is_floating_point or dtype.itemsize < 2:
-        raise ValueError(f"images are of a float type of 16 bits or more, not {dtype}")
-    if not 0 <= held_out < entry.n_train:
-        raise ValueError(
-            f"held_out must be between 0 and {entry.n_train - 1} for {name}, got {held_out}"
-        )
-    n_train = entry.n_train - held_out
-    n_evaluation = held_out or entry.n_test
-    kept = _checked_size("train_size", train_size, n_train)
-    kept_evaluation = _checked_size("evaluation_size", evaluation_size, n_evaluation)
-
     folder = files.locate(name, root, download=download)
     train, labels = pixels.read(name, folder, "train")
     if held_out:
@@ -130,14 +119,14 @@ def load(
             scale=entry.scale,
         )
 
-    def finish(raw: Tensor, its_labels: Tensor, size: int) -> Split:
+    def finish(raw: Tensor, its_labels: Tensor, size: int | None) -> Split:
         images = _scaled(raw[:size].to(device), entry, dtype)
         return Split(zca.apply(images) if zca else images, its_labels[:size].to(device).clone())
 
     return Dataset(
         name=name,
-        train=finish(train, labels, kept),
-        evaluation=finish(evaluation, evaluation_labels, kept_evaluation),
+        train=finish(train, labels, train_size),
+        evaluation=finish(evaluation, evaluation_labels, evaluation_size),
         evaluation_name="held_out" if held_out else "test",
         n_classes=entry.n_classes,
         checksum=entry.checksum,
@@ -167,21 +156,10 @@ def batches(
         order: indices (int64, on the device of ``split``), one after another; what is left over
             for an incomplete batch is dropped, as in the authors' training loop. None means all
             images in order, as views, the last batch being as short as it must.
-
-    Raises:
-        ValueError: a batch size below 1 or above what there is to choose from.
     """
-    available = len(split if order is None else order)
-    if batch_size < 1 or (order is not None and batch_size > available):
-        raise ValueError(f"batch size {batch_size} is not between 1 and {available}")
-    return _sliced(split, batch_size) if order is None else _indexed(split, batch_size, order)
-
-
-def _sliced(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    yield from zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
-
-
-def _indexed(split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    if order is None:
+        yield from zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
+        return
     for start in range(0, len(order) - batch_size + 1, batch_size):
         chosen = order[start : start + batch_size]
         yield split.images.index_select(0, chosen), split.labels.index_select(0, chosen)
@@ -190,11 +168,3 @@ def _indexed(split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Ten
 def _scaled(raw: Tensor, entry: Entry, dtype: torch.dtype) -> Tensor:
     """(p − offset) / scale (N, C, H, W): exact in bfloat16 too, as 2 p − 255 takes 8 bits."""
     return raw.to(dtype).sub_(entry.offset).div_(entry.scale)
-
-
-def _checked_size(name: str, size: int | None, available: int) -> int:
-    if size is None:
-        return available
-    if not 1 <= size <= available:
-        raise ValueError(f"{name} must be between 1 and {available}, got {size}")
-    return size

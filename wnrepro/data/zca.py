@@ -30,7 +30,7 @@ class ZCA:
 
     With X the N centred images as rows of D values, and Σ = XᵀX / N = U diag(S) Uᵀ:
 
-        W = U diag(1/√(S + ε)) Uᵀ,    apply(x) = (x − mean) W,    invert(y) = y W⁻¹ + mean.
+        W = U diag(1/√(S + ε)) Uᵀ,    apply(x) = (x − mean) W.
 
     Source: Salimans & Kingma 2016, sec. 5.1 ("ZCA whitening"), and the class ZCA of the authors'
     code, which takes U and S from an SVD of Σ; for a symmetric Σ ≥ 0 that is its
@@ -96,18 +96,6 @@ class ZCA:
         self._check(images)
         matrix, mean = self.matrix.to(images.device), self.mean.to(images.device)
         return _blockwise(images, lambda block: (block - mean) @ matrix)
-
-    @torch.no_grad()
-    def invert(self, whitened: Tensor) -> Tensor:
-        """The images that `apply` turned into ``whitened`` (N, …): same shape, type and device.
-
-        Raises:
-            ValueError: an image has not D values, or they are of no float type.
-        """
-        self._check(whitened)
-        inverse = torch.linalg.inv(self.matrix).to(whitened.device)
-        mean = self.mean.to(whitened.device)
-        return _blockwise(whitened, lambda block: block @ inverse + mean)
 
     def _check(self, images: Tensor) -> None:
         if not images.is_floating_point():

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from wnrepro import assembly
 from wnrepro.arms import ARMS
-from wnrepro.config import Config, DataConfig, ModelConfig, NormConfig, OptimConfig, ScheduleConfig
+from wnrepro.config import (
+    AdamConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    MomentumConfig,
+    NormConfig,
+    OptimConfig,
+    ScheduleConfig,
+)
 from wnrepro.data import Dataset
 from wnrepro.mechanisms.experiment import Part, Scalar
 from wnrepro.nn import NormalizedLayer
@@ -19,8 +28,8 @@ INIT_IMAGES = 500
 """Images of the data-dependent init, as in the paper's protocol."""
 OPTIMISERS = {
     "gd": OptimConfig("sgd"),
-    "momentum": OptimConfig("momentum", gamma=0.9),
-    "adam": OptimConfig("adam", beta1=0.9, beta1_late=0.9, beta2=0.999, eps=1e-8),
+    "momentum": MomentumConfig("momentum", gamma=0.9),
+    "adam": AdamConfig("adam", beta1=0.9, beta1_late=0.9, beta2=0.999, eps=1e-8),
 }
 """By their names in a part."""
 

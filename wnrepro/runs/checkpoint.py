@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """
     if CHECKSUM in state:
         raise ValueError(f"{CHECKSUM!r} is the checkpoint's own key")
-    plain = _mapped(state, _own_cpu_tensor)
+    plain = _plain(state)
     # In memory first: torch's own writer reports a full disk as an internal error of its archive.
     content = io.BytesIO()
     torch.save({**plain, CHECKSUM: checksum(plain)}, content)
@@ -77,8 +77,8 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
         sync_directory(path.parent)
 
 
-def load(path: Path, map_location: torch.device | str = "cpu") -> State:
-    """The state saved at `path`, with its tensors on `map_location`.
+def load(path: Path) -> State:
+    """The state saved at `path`, with its tensors on the CPU.
 
     Never runs code from the file (`weights_only=True`).
 
@@ -102,8 +102,7 @@ def load(path: Path, map_location: torch.device | str = "cpu") -> State:
         raise DamagedCheckpoint(f"{path}: {type(error).__name__}: {reason[:200]}") from error
     if found != expected:
         raise DamagedCheckpoint(f"{path}: its checksum is {found}, it should be {expected}")
-    device = torch.device(map_location)
-    return state if device.type == "cpu" else _mapped(state, lambda tensor: tensor.to(device))
+    return state
 
 
 def save_generation(directory: Path, state: Mapping[str, Any]) -> None:
@@ -111,11 +110,7 @@ def save_generation(directory: Path, state: Mapping[str, Any]) -> None:
     save(directory / CHECKPOINT_FILE, state)
 
 
-def load_latest(
-    directory: Path,
-    config: Mapping[str, Any] | None = None,
-    map_location: torch.device | str = "cpu",
-) -> State | None:
+def load_latest(directory: Path, config: Mapping[str, Any] | None = None) -> State | None:
     """The newest good state in `directory`; None if none was ever saved.
 
     A damaged `checkpoint.pt` is reported as a warning and `checkpoint.previous.pt` used instead.
@@ -124,7 +119,6 @@ def load_latest(
         directory: the run's directory.
         config: if given, the state must have the keys `OF_A_RUN`, and its "config" must describe
             the same run.
-        map_location: where the tensors go.
 
     Raises:
         RunError: all that was saved is damaged, or it is of another config.
@@ -133,7 +127,7 @@ def load_latest(
     for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
         path = Path(directory) / name
         try:
-            state = load(path, map_location)
+            state = load(path)
             if config is not None and (lacking := OF_A_RUN - state.keys()):
                 raise DamagedCheckpoint(f"{path}: it lacks {', '.join(sorted(lacking))}")
         except FileNotFoundError:
@@ -188,20 +182,20 @@ def _digest(digest: "hashlib._Hash", path: str, value: Any) -> None:
                 _digest(digest, f"{path}/{index}", below)
 
 
-def _mapped(value: Any, to: Callable[[torch.Tensor], torch.Tensor], path: str = "state") -> Any:
-    """A copy of the tree in plain types, with `to` applied to each of its tensors."""
+def _plain(value: Any, path: str = "state") -> Any:
+    """A copy of the tree in plain types, its tensors on the CPU."""
     match value:
         case torch.Tensor():
-            return to(value)
+            return _own_cpu_tensor(value)
         case Mapping():
             for key in value:
                 if not isinstance(key, str | int):
                     raise TypeError(f"{path} has the key {key!r}, neither a string nor an int")
-            return {key: _mapped(below, to, f"{path}[{key!r}]") for key, below in value.items()}
+            return {key: _plain(below, f"{path}[{key!r}]") for key, below in value.items()}
         case list():
-            return [_mapped(below, to, f"{path}[{i}]") for i, below in enumerate(value)]
+            return [_plain(below, f"{path}[{i}]") for i, below in enumerate(value)]
         case tuple():
-            return tuple(_mapped(below, to, f"{path}[{i}]") for i, below in enumerate(value))
+            return tuple(_plain(below, f"{path}[{i}]") for i, below in enumerate(value))
         case None | bool() | str():
             return value
         case int():

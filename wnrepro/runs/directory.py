@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from filelock import FileLock, Timeout
 
 from wnrepro.errors import RunError, RunHeld
-from wnrepro.replacement import remove_torn, replace_file
-from wnrepro.runs import manifest, rows, status
+from wnrepro.replacement import remove_torn
+from wnrepro.runs import rows, status
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Value
 from wnrepro.runs.status import State, Status
 
@@ -28,7 +28,7 @@ class RunDirectory:
         with directory.claim():
             if directory.found is not None and directory.found.finished:
                 return
-            directory.write_manifest(config, sys.argv, device="cpu", threads=1)
+            write_manifest(directory.path, config, sys.argv, device="cpu", threads=1)
             for epoch in ...:
                 checkpoint.save_generation(directory.path, state)
                 directory.write_rows(metrics, timing)
@@ -103,28 +103,6 @@ class RunDirectory:
         finally:
             os.close(descriptor)
 
-    def write_manifest(
-        self,
-        config: Mapping[str, Any],
-        command: Sequence[str],
-        *,
-        device: str,
-        threads: int,
-        gpu: str | None = None,
-    ) -> dict[str, Any]:
-        """See `wnrepro.runs.manifest.write_manifest`."""
-        return manifest.write_manifest(
-            self.path, config, command, device=device, threads=threads, gpu=gpu
-        )
-
-    def write_config(self, text: str) -> None:
-        """Write the resolved config as `config.yaml`.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
-        replace_file(self.path / manifest.CONFIG_FILE, text)
-
     def write_rows(
         self, metrics: Sequence[Mapping[str, Value]], timing: Sequence[Mapping[str, Value]]
     ) -> None:
@@ -152,10 +130,6 @@ class RunDirectory:
         """
         said = status.status_now(state, epoch, epochs, error=error, signal=signal)
         status.write_status(self.path, said)
-
-    def read_status(self) -> Status | None:
-        """See `wnrepro.runs.status.read_status`."""
-        return status.read_status(self.path)
 
     def _lock(self) -> FileLock:
         try:

@@ -51,11 +51,6 @@ class Interruption:
         """The first signal received, or None."""
         return self._first
 
-    @property
-    def exit_code(self) -> int:
-        """128 + the signal's number, as a shell reports it; 0 if there was none."""
-        return 0 if self._first is None else 128 + self._first
-
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:

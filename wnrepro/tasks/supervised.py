@@ -3,11 +3,12 @@
 import functools
 import logging
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from wnrepro.config import Config, as_dict, compiles
+from wnrepro.config import Config, compiles
 from wnrepro.optim import build as build_optimizer
 from wnrepro.randomness import Streams
 from wnrepro.training import Objective, SupervisedTraining
@@ -35,7 +36,7 @@ def assemble(
         params=objective.model.parameters(),
         epochs=config.epochs,
         constant=config.schedule.name == "constant",
-        **as_dict(config)["optim"],
+        **asdict(config.optim),
     )
     compile = compiles(config, device.type)
     if compile:
