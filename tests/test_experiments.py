@@ -38,7 +38,7 @@ def test_there_is_one_for_each_data_set() -> None:
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_can_be_named_in_one_word_or_two(arm: str, compose: Compose) -> None:
-    for name in DATA_SETS:
+    for name in ("digits", "cifar"):
         one, two = compose(f"+exp={name}_{arm}"), compose(f"+exp={name}", f"norm={arm}")
         assert as_dict(one) == as_dict(two)
     assert compose("+exp=cifar_wn", f"norm={arm}").norm.name == arm
@@ -60,8 +60,10 @@ def test_an_experiment_is_what_its_name_says(name: str, compose: Compose) -> Non
         assert config.data.held_out == 0
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_runs_at_smoke_scale(
+@pytest.mark.parametrize(
+    "name", ["digits_wn", "mnist_wn", "fashion_mnist_wn", *(f"cifar_{arm}" for arm in PAPER_ARMS)]
+)
+def test_every_experiment_and_every_arm_runs_at_smoke_scale(
     name: str, compose: Compose, tmp_path: Path, data_root: Path
 ) -> None:
     rows = run(small(compose, tmp_path, data_root, f"+exp={name}", "scale=smoke"), tmp_path)

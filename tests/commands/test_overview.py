@@ -1,12 +1,14 @@
 """What `python -m wnrepro.runs` says is what is there, and it changes nothing."""
 
+import contextlib
+import io
+import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,25 +20,28 @@ from wnrepro.commands.overview import STATES, progress_of
 from wnrepro.config import Config, as_dict
 from wnrepro.cost import Cost
 from wnrepro.errors import RunError
+from wnrepro.runs.__main__ import main
 from wnrepro.runs.directory import RunDirectory
 from wnrepro.runs.identity import run_directory
+from wnrepro.train import train
+from wnrepro.training import SupervisedTraining
 
 SMALL = ["epochs=4", "model.width=16", "tracker=none"]
 
 
-def command(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"wnrepro.{module}", *arguments]
-
-
 def ask(cwd: Path, *arguments: str, expect: int = 0) -> str:
-    before = snapshot(cwd)
-    result = subprocess.run(
-        command("runs", *arguments), cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == expect, result.stderr
-    assert "Traceback" not in result.stderr
+    """`python -m wnrepro.runs` in this process: what it prints."""
+    before, said = snapshot(cwd), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["runs", *arguments])
+        assert main() == expect, said.getvalue()
     assert snapshot(cwd) == before, "asking changes nothing"
-    return result.stdout + result.stderr
+    return said.getvalue()
 
 
 def snapshot(cwd: Path) -> dict[Path, bytes]:
@@ -48,25 +53,36 @@ def line_of(said: str, run: str) -> list[str]:
     return line.split()
 
 
+def _train_until_told_to_stop(seed: int) -> None:
+    """By a SIGTERM, in the second of 4 epochs."""
+    step = SupervisedTraining.train_step
+
+    def then_stop(training: SupervisedTraining, *batch: Any) -> None:
+        step(training, *batch)
+        if (training.epoch, training.step) == (1, 3):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SupervisedTraining, "train_step", then_stop)
+        train(compose_one([f"seed={seed}", *SMALL]))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seed 0 is done, 1 failed, 2 killed, 3 interrupted, 4 diverged."""
     cwd = tmp_path_factory.mktemp("overview")
-    subprocess.run(command("train", "seed=0", *SMALL), cwd=cwd, check=True, capture_output=True)
-    for seed, number in ((2, signal.SIGKILL), (3, signal.SIGTERM)):
-        long = ["epochs=100000", *SMALL[1:], f"seed={seed}"]
-        process = subprocess.Popen(command("train", *long), cwd=cwd, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while not list(cwd.glob(f"runs/*/seed{seed}-*/metrics.csv")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(number)
-        process.communicate()
+    with contextlib.chdir(cwd):
+        train(compose_one(["seed=0", *SMALL]))
+        train(compose_one(["norm=plain", "seed=4", "optim.lr=1e30", *SMALL]))
+        for seed in (2, 3):
+            _train_until_told_to_stop(seed)
+    # What a SIGKILL leaves: nobody has the run, and its status says that somebody does.
+    (killed,) = cwd.glob("runs/*/seed2-*/status.json")
+    said = json.loads(killed.read_text())
+    killed.write_text(json.dumps(said | {"state": "running", "signal": None}))
     failed = cwd / run_directory(as_dict(compose_one(["seed=1", "data=mnist", *SMALL])))
     with pytest.raises(RunError), RunDirectory(failed).claim():
         raise RunError("out of luck")
-    diverging = ["norm=plain", "seed=4", "optim.lr=1e30", *SMALL]
-    subprocess.run(command("train", *diverging), cwd=cwd, check=False, capture_output=True)
     return cwd
 
 

@@ -1,9 +1,7 @@
-"""Every optim=NAME, from the command line to the end of a run, interrupted and not."""
+"""Every optim=NAME, from its config to the end of a run, interrupted and not."""
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -83,9 +81,8 @@ def test_a_constant_schedule_trains_the_first_half_of_the_papers(
 def test_it_trains_and_a_run_that_was_interrupted_ends_with_the_same_bytes(
     name: str, compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-m", "wnrepro.train", f"optim={name}", *SMALL]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
-    undisturbed = metrics_of(tmp_path / "runs")
+    assert train(compose(f"optim={name}", *SMALL, f"runs.root={tmp_path}/whole")).state == "done"
+    undisturbed = metrics_of(tmp_path / "whole")
     first, second = read_rows(undisturbed)
     assert second["train_loss"] < first["train_loss"]
     assert second["test_error_percent"] < 30
