@@ -34,6 +34,12 @@ def test_half_the_epochs_take_half_the_time(compose: Compose) -> None:
     assert whole == 2 * half
 
 
+def test_what_is_averaged_is_evaluated_twice(compose: Compose) -> None:
+    """20,000 images of evaluation an epoch are 67 steps of 100; DRAW, without an average, has 34."""
+    assert cost.steps(compose("+exp=vae_mnist_wn", "epochs=3")) == 3 * (500 + 67)
+    assert cost.steps(compose("+exp=draw_wn", "epochs=3")) == 3 * (500 + 34)
+
+
 def test_bf16_is_tried_only_where_products_are_twice_as_fast(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

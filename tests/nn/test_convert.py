@@ -73,6 +73,51 @@ def test_convert_and_fold_keep_every_bit_of_the_output(make, shape, dtype):
     assert list(dict(folded.named_parameters())) == list(state)
 
 
+@every_layer
+def test_g_may_start_from_a_number(make, shape):
+    layer, x = make().double(), torch.randn(shape, dtype=torch.float64)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    before, norms = layer(x), convert(copy.deepcopy(layer)).g
+    converted = convert(layer, g=0.3)
+    assert converted.g.tolist() == [0.3] * 6
+    assert converted.g.requires_grad
+    # each unit's output is as before, times what its weight's length has become
+    scale = (0.3 / norms).view(-1, *(1,) * (-1 - converted.output_axis))
+    torch.testing.assert_close(converted(x), before * scale)
+
+
+def test_g_from_a_number_takes_torchs_place_and_spares_what_is_not_chosen():
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 4)), nn.Linear(4, 5))
+    torchs = model[0].parametrizations.weight.original1.detach().clone()
+    before = model[1].weight.detach().clone()
+    convert(model, lambda name, _: name == "0", g=2)
+    assert model[0].g.tolist() == [2.0] * 4
+    assert torch.equal(model[0].v, torchs)
+    assert torch.equal(model[1].weight, before)
+
+
+@pytest.mark.parametrize(
+    ("g", "error", "said"),
+    [
+        (-1, ValueError, "finite number of 0 or more, not -1"),
+        (float("inf"), ValueError, "not inf"),
+        (float("nan"), ValueError, "not nan"),
+        (1e39, ValueError, r"'0' \(Linear\): its torch.float32 cannot hold g=1e\+39"),
+        ("unit", TypeError, "\"norm\" or a number, not 'unit'"),
+        (True, TypeError, "not True"),
+        (None, TypeError, "not None"),
+        (torch.ones(4), TypeError, "not tensor"),
+    ],
+)
+def test_what_g_cannot_start_from_is_refused_before_anything_is_changed(g, error, said):
+    model = nn.Sequential(nn.Linear(3, 4))
+    with pytest.raises(error, match=said) as raised:
+        convert(model, g=g)
+    assert "\n" not in str(raised.value)
+    assert type(model[0]) is nn.Linear
+
+
 def test_converts_every_layer_of_a_model_and_only_those():
     model = network()
     before = kinds(model)

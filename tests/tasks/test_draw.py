@@ -235,6 +235,22 @@ def test_the_latent_noise_is_another_at_each_glimpse_and_comes_from_its_stream()
     assert not torch.equal(draw.drawn(x, noise())[-1].canvas, draw.drawn(x, still)[-1].canvas)
 
 
+def test_the_weight_of_a_draw_is_the_bound_on_average() -> None:
+    """Its KL divergence is that of z itself; the bound has the closed form."""
+    draw = network("plain", "normal")
+    with torch.no_grad():
+        for p in draw.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(9)), alpha=0.3)
+        x = images(1).expand(3_000, -1, -1, -1)
+        draw.generator.manual_seed(0)
+        terms = draw(x)
+        draw.generator.manual_seed(0)
+        differences = draw.log_weight(x) + terms.reconstruction + terms.kl
+    error = differences.std().item() / len(x) ** 0.5
+    assert error > 1e-3
+    assert differences.mean().item() == pytest.approx(0, abs=4 * error)
+
+
 def test_a_sample_is_what_the_decoder_makes_of_z() -> None:
     """With the same z, the canvas does not depend on where z comes from."""
     draw, x, eps = network("plain", "normal"), images(), noise()

@@ -1,6 +1,8 @@
 """Weight norm on and off an existing model, and its state dict in torch's spellings."""
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
@@ -18,6 +20,7 @@ from wnrepro.nn.layers import (
     WeightNormConvTranspose3d,
     WeightNormLayer,
     WeightNormLinear,
+    set_in_place,
 )
 from wnrepro.nn.masked import WeightNormMaskedConv2d, WeightNormMaskedLinear
 from wnrepro.nn.weight_norm import norm_over
@@ -43,7 +46,12 @@ Spelling = Literal["weight", "weight_g", "parametrizations"]
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None) -> Model:
+def convert(
+    model: Model,
+    where: Callable[[str, nn.Module], bool] | None = None,
+    *,
+    g: float | Literal["norm"] = "norm",
+) -> Model:
     """Puts weight norm on the linear and convolution layers of a model, and keeps its outputs.
 
     Each layer that is exactly a torch.nn.Linear, Conv1d/2d/3d or ConvTranspose1d/2d/3d, or masked
@@ -66,19 +74,29 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
         model: changed in place.
         where: given a layer's name in the model ("" for the model itself) and the layer; only
             layers for which it returns True are converted. None means all.
+        g: where it starts. "norm": ‖w‖, or torch's own g. A number: every entry of g is that, so
+            that every weight vector has this length and the outputs change; v stays w. With 1 a
+            network starts as the layers of `wnrepro.nn.NormalizedLayer` do.
 
     Returns:
         model.
 
     Raises (nothing has been changed then):
-        ValueError: the weight of a selected layer is shared with another module, which would
-            part the two; or it is not a plain parameter (another parametrization, spectral norm
-            or pruning), or has another layer's shape; or it has hooks, which would be lost; or the
-            model holds a DistributedDataParallel, FullyShardedDataParallel or what `fully_shard`
-            has sharded, which know the old parameters.
+        ValueError: g is negative, NaN or more than a layer's dtype holds; or the weight of a
+            selected layer is shared with another module, which would part the two; or it is not a
+            plain parameter (another parametrization, spectral norm or pruning), or has another
+            layer's shape; or it has hooks, which would be lost; or the model holds a
+            DistributedDataParallel, FullyShardedDataParallel or what `fully_shard` has sharded,
+            which know the old parameters.
         TypeError: the weight of a selected layer is sparse, or of a subclass of torch's tensor, or
-            not of a real floating-point type (float16 to float64).
+            not of a real floating-point type (float16 to float64); or g is neither "norm" nor a
+            number.
     """
+    if g != "norm":
+        if isinstance(g, bool) or not isinstance(g, Real):
+            raise TypeError(f'g must be "norm" or a number, not {g!r}')
+        if not 0 <= g < math.inf:
+            raise ValueError(f'g must be "norm" or a finite number of 0 or more, not {g!r}')
     refuse_wrapped(model)
     chosen = []
     owners: dict[tuple[str, ...], list[tuple[str, nn.Module]]] = {}
@@ -90,6 +108,8 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
         for key in keys:
             refuse_special(name, module, key, owner._parameters.get(key))
         parameters = [cast(nn.Parameter, owner._parameters[key]) for key in keys]
+        if g != "norm" and g > torch.finfo(parameters[0].dtype).max:
+            raise ValueError(f"{called(name, module)}: its {parameters[0].dtype} cannot hold g={g}")
         refuse_shape(name, module, *parameters)
         if owner is module and keys == ["weight"] and type(module) is not kind:
             raise ValueError(f"{called(name, module)}: its bias has a torch parametrization")
@@ -103,10 +123,12 @@ def convert(model: Model, where: Callable[[str, nn.Module], bool] | None = None)
                 torch_weight_norm.take_off(module)
             module.__class__ = kind
             if len(parameters) == 2:
-                g, v = parameters
-                module.take_over(v, g)
+                torchs_g, v = parameters
+                module.take_over(v, torchs_g)
             else:
                 module.replace_weight(*parameters)
+            if g != "norm":
+                set_in_place(module, "g", torch.full_like(module.g, float(g)))
     return model
 
 

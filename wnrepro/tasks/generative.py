@@ -1,5 +1,6 @@
 """What models of images with latent variables share: data, bound, evaluation."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from wnrepro.data import load
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.nn import data_dependent_init
 from wnrepro.randomness import derive
+from wnrepro.tasks.gaussian import precise
 from wnrepro.tasks.generative_facts import GenerativeConfig
 from wnrepro.tasks.supervised import dtype_of
 from wnrepro.training import Sums
@@ -48,9 +50,11 @@ class Images(NamedTuple):
 class Generative:
     """The `Objective` of a model that maps images to `Terms`.
 
-    model: with `generator`, that of z, `samples()` and `reconstructed(images)`, for its pictures.
+    model: with `generator`, that of z, `samples()` and `reconstructed(images)`, for its pictures,
+        and `log_weight(images)`: log p(x, z) − log q(z|x) of one draw of z for each image, (B,).
     binarised: dynamic: training images are drawn anew at each step, from `generator`; else they are
         taken as they are. init_std: of pre-activations, after the data-dependent init.
+    importance_samples: draws of z for each image in `final`; 0 for none.
     """
 
     model: Any
@@ -58,6 +62,7 @@ class Generative:
     binarised: str
     generator: torch.Generator
     init_std: float = 1.0
+    importance_samples: int = 0
     summed = ("negative_bound", "reconstruction", "kl")
 
     @property
@@ -94,6 +99,22 @@ class Generative:
             for batch in self.images.evaluation.split(EVALUATION_BATCH):
                 sums.add(*self.loss(forward, (batch,)), len(batch))
         return self.metrics(*sums.read())
+
+    def final(self, last: bool) -> dict[str, float | None]:
+        """log p(x) ≈ log 1/k Σ_i p(x, z_i)/q(z_i|x), of k draws; on average a lower bound.
+
+        last: whether the run is over; before, it is not measured. With the same draws of z in every
+        run. Source: Burda et al., *Importance Weighted Autoencoders* (2016), eq. 8.
+        """
+        k, name = self.importance_samples, "negative_log_p_nats"
+        if not k or not last:
+            return {name: None} if k else {}
+        total = torch.zeros((), dtype=torch.float64)
+        with drawing_from(self.model, derive(FIXED_SEED, "latent", 2)):
+            for batch in self.images.evaluation.split(EVALUATION_BATCH):
+                log_weights = torch.stack([self.model.log_weight(batch) for _ in range(k)])
+                total += (precise(log_weights).logsumexp(0) - math.log(k)).sum().cpu()
+        return {name: -total.item() / len(self.images.evaluation)}
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:

@@ -31,3 +31,4 @@ def check_generative(config: Config, networks: Mapping[str, int]) -> None:
     in_range("batch_size", config.batch_size, 1, training_size(config))
     in_range("model.width", model.width, 1, 1_000_000)
     in_range("task.latent", task.latent, 1, 1_000_000)
+    in_range("task.importance_samples", task.importance_samples, 0, 1_000_000)

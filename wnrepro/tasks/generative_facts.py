@@ -10,8 +10,9 @@ METRICS = (
     Metric(HEADLINE, "−bound on log p(x)", "nats"),
     Metric("reconstruction_nats", "−log p(x|z)", "nats"),
     Metric("kl_nats", "KL divergence", "nats"),
+    Metric("negative_log_p_nats", "−log p(x), by importance sampling", "nats"),
 )
-"""Each a mean over images."""
+"""Each a mean over images. The last one after the last epoch, where it is asked for."""
 
 BINARISED = ("fixed", "dynamic", "no")
 ARMS = ("plain", "wn")
@@ -25,3 +26,6 @@ class GenerativeConfig(TaskConfig):
     binarised: str = "fixed"
     """fixed: each pixel was drawn once, from its intensity, for all runs. dynamic: training images
     are drawn anew at each step. no: the intensities themselves."""
+    importance_samples: int = 0
+    """Draws of z for each evaluation image, from which −log p(x) is estimated after the last epoch;
+    0: no estimate. It takes as long as so many evaluations."""

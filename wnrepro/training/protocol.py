@@ -15,7 +15,8 @@ class Epoch:
     """What one epoch left.
 
     epoch: counted from 1, the number of epochs done.
-    metrics: what the config determines, by column of metrics.csv and in their order.
+    metrics: what the config determines, by column of metrics.csv and in their order: numbers, or
+        None for what is measured after the last epoch only.
     layers: per layer of the network the mean over its units of `v_norm`, ‖v‖, of `g`, |g|, and of
         `grad_norm`, ‖∇_v L‖ in the last step of the epoch; None for what an arm has not.
     timing: what the machine determines, by column of timing.csv and in their order.
@@ -23,7 +24,7 @@ class Epoch:
     """
 
     epoch: int
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
     layers: dict[str, dict[str, float | None]]
     timing: dict[str, float]
     diverged: bool

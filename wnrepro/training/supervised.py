@@ -161,10 +161,10 @@ class SupervisedTraining:
         layers = _layer_norms(self.model)
         self.model.eval()
         with self.autocast(), torch.no_grad():
-            evaluation = self.objective.evaluate(self._forward)
+            evaluation = self._evaluated()
             if self.average is not None:
                 with self.average.applied():
-                    averaged = self.objective.evaluate(self._forward)
+                    averaged = self._evaluated()
                 evaluation |= {f"averaged_{name}": value for name, value in averaged.items()}
         evaluation_time_sec = time.perf_counter() - trained
         seconds = self._clock.seconds
@@ -189,6 +189,12 @@ class SupervisedTraining:
             },
             diverged=not abs(training["loss"]) < float("inf"),
         )
+
+    def _evaluated(self) -> dict[str, float | None]:
+        """The objective's metrics, and what it measures after the last epoch only, if anything."""
+        found: dict[str, float | None] = {**self.objective.evaluate(self._forward)}
+        final = getattr(self.objective, "final", None)
+        return found if final is None else found | final(self.epoch + 1 == self.schedule.epochs)
 
     def _train_steps(self, after_step: AfterStep | None) -> None:
         """The steps of the current epoch that are left."""

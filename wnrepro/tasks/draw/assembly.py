@@ -37,5 +37,8 @@ def _on(images: Images, config: Config, device: torch.device) -> SupervisedTrain
         generator=streams["latent"],
         init=streams["init"],
     ).to(device, dtype_of(config))
-    objective = Generative(model, images, task.binarised, streams["binarise"])
+    objective = Generative(
+        *(model, images, task.binarised, streams["binarise"]),
+        importance_samples=task.importance_samples,
+    )
     return assemble(config, objective, streams, clip_norm=task.clip_norm)

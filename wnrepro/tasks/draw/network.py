@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from wnrepro.nn import NormalizedLayer
 from wnrepro.tasks.draw.attention import PARAMETERS, Window, Windows
 from wnrepro.tasks.draw.lstm import Peepholes, State
-from wnrepro.tasks.gaussian import kl_to_standard
+from wnrepro.tasks.gaussian import kl_to_standard, log_density
 from wnrepro.tasks.generative import Terms
 
 START_STD = 0.01
@@ -94,10 +94,18 @@ class Draw(nn.Module):
     def forward(self, images: Tensor) -> Terms:
         """images: (B, 1, H, W) of zeros and ones. The terms of the bound, each image's own."""
         last = self.drawn(images, self._noise(images))[-1]
-        reconstruction = F.binary_cross_entropy_with_logits(
-            last.canvas, images.squeeze(1), reduction="none"
-        ).sum((1, 2))
+        reconstruction = _cross_entropy(last.canvas, images)
         return Terms((reconstruction + last.kl).mean(), reconstruction, last.kl)
+
+    def log_weight(self, images: Tensor) -> Tensor:
+        """log p(x, z) − log q(z|x) of one draw of all z for each image: (B,)."""
+        noise = self._noise(images)
+        glimpses = self.drawn(images, noise)
+        h = torch.stack([each.encoder.h for each in glimpses])
+        mean, log_std = self._maps().posterior(h).chunk(2, 2)
+        log_q, z = log_density(noise) - log_std, mean + log_std.exp() * noise
+        of_z = (log_density(z) - log_q).sum((0, 2))
+        return of_z - _cross_entropy(glimpses[-1].canvas, images)
 
     def drawn(self, images: Tensor, noise: Tensor) -> list[Glimpse]:
         """Each glimpse at the images, with z = μ + σ∘noise; noise: (glimpses, B, latent)."""
@@ -116,7 +124,7 @@ class Draw(nn.Module):
             places.append(place)
             states.append((encoder, decoder, canvas))
         kl = kl_to_standard(*torch.stack(places).chunk(2, 2)).cumsum(0)
-        return [Glimpse(*state, so_far) for state, so_far in zip(states, kl, strict=True)]
+        return [Glimpse(e, d, c, so_far) for (e, d, c), so_far in zip(states, kl, strict=True)]
 
     def sampled(self, noise: Tensor) -> list[Tensor]:
         """Images drawn from the prior: the canvas after each glimpse, as probabilities.
@@ -158,7 +166,8 @@ class Draw(nn.Module):
 
     def _look(self, maps: "_Maps", decoder: State) -> "_Look":
         places, patch = maps.look(decoder.h).split((2 * PARAMETERS, self.write_size**2), 1)
-        return _Look(*self.windows(places.unflatten(1, (2, PARAMETERS))), patch)
+        reading, writing = self.windows(places.unflatten(1, (2, PARAMETERS)))
+        return _Look(reading, writing, patch)
 
     def _maps(self) -> "_Maps":
         """Each weight is computed once a batch and not once a glimpse; maps of one input are one
@@ -182,6 +191,12 @@ class Draw(nn.Module):
         n = len(like)
         state = State(like.new_zeros(n, self.units), like.new_zeros(n, self.units))
         return state, state, like.new_zeros(n, *self.shape)
+
+
+def _cross_entropy(canvas: Tensor, images: Tensor) -> Tensor:
+    """−log p(x|z) of each image: (B,)."""
+    each = F.binary_cross_entropy_with_logits(canvas, images.squeeze(1), reduction="none")
+    return each.sum((1, 2))
 
 
 class _Look(NamedTuple):

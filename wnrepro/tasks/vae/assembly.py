@@ -29,7 +29,9 @@ def _on(images: Images, config: Config, device: torch.device) -> SupervisedTrain
     task, streams = cast(VAEConfig, config.task), Streams(config.seed, device)
     shape = images.train.shape[2], images.train.shape[3]
     model = _network(config, shape, streams).to(device, dtype_of(config))
-    objective = Generative(model, images, task.binarised, streams["binarise"], task.init_std)
+    objective = Generative(
+        model, images, task.binarised, streams["binarise"], task.init_std, task.importance_samples
+    )
     average = ParameterAverage(model.parameters(), task.average)
     return assemble(config, objective, streams, average=average)
 

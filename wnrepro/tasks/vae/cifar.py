@@ -157,6 +157,11 @@ class CifarVAE(nn.Module):
             paid = paid + of_maps.mean(0).clamp_min(self.free_bits).sum()
         return x, kl, paid
 
+    def log_weight(self, images: Tensor) -> Tensor:
+        """log p(x, z) − log q(z|x) of one draw of z for each image: (B,)."""
+        _, reconstruction, kl = self(images)
+        return -(reconstruction + kl)
+
     def reconstructed(self, images: Tensor) -> Tensor:
         """The means of p(x|z), as the images: (B, 3, H, W)."""
         return self._mean(self._down(images)[0])

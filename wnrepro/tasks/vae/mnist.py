@@ -99,6 +99,11 @@ class MnistVAE(nn.Module):
         log_q = (log_density(eps) - log_std).sum(1) - log_det
         return z, log_q - log_density(z).sum(1)
 
+    def log_weight(self, images: Tensor) -> Tensor:
+        """log p(x, z) − log q(z|x) of one draw of z for each image: (B,)."""
+        _, reconstruction, kl = self(images)
+        return -(reconstruction + kl)
+
     def reconstructed(self, images: Tensor) -> Tensor:
         """Probabilities, as the images: (B, 1, H, W)."""
         return torch.sigmoid(self.decoder(self.encoded(images)[0]))
