@@ -35,7 +35,7 @@ def test_half_the_epochs_take_half_the_time(compose: Compose) -> None:
 
 
 def test_what_is_averaged_is_evaluated_twice(compose: Compose) -> None:
-    """20,000 images of evaluation an epoch are 67 steps of 100; DRAW, without an average, has 34."""
+    """20,000 images of evaluation an epoch are 67 steps of 100; without an average they are 34."""
     assert cost.steps(compose("+exp=vae_mnist_wn", "epochs=3")) == 3 * (500 + 67)
     assert cost.steps(compose("+exp=draw_wn", "epochs=3")) == 3 * (500 + 34)
 
