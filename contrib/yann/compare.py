@@ -119,6 +119,7 @@ def train(net, rate, epochs):
     Test error in %, and the mean loss of the last 100 steps. The loop is ours: YANN's own begins an
     epoch again at a tenth of the rate if the loss becomes nan, which would hide what is measured.
     """
+    net._cache_data(batch=0, type="train", verbose=0)  # the run before left the test's images
     net.learning_rate.set_value(numpy.asarray(rate, net.learning_rate.dtype))
     losses = []
     for epoch in range(epochs):

@@ -1,4 +1,4 @@
-"""contrib/yann: weight norm in Theano and in YANN beside `wnrepro.nn`, where they are.
+"""contrib/yann: its table; weight norm in Theano and in YANN beside `wnrepro.nn`, where they are.
 
 The module needs $YANN_PYTHON, a Python with Theano; the network one with YANN's requirements (2.7),
 and $YANN, a checkout. contrib/yann/README.md says how to make them.
@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 CONTRIB = Path(__file__).parents[2] / "contrib" / "yann"
@@ -66,3 +67,12 @@ def test_yanns_network_is_wnrepros(values: Path, tmp_path: Path) -> None:
     shutil.copytree(checkout, yann, ignore=shutil.ignore_patterns(".git"))
     subprocess.run(["sh", str(CONTRIB / "apply.sh"), str(yann)], check=True)
     passes("test_network.py", tmp_path, VALUES=values, YANN=yann)
+
+
+def test_the_table_is_what_the_rows_give() -> None:
+    runs = pd.read_csv(CONTRIB / "runs.csv")
+    run = ["data", "network", "arm", "rate", "seed", "images", "epochs"]
+    assert not runs.duplicated(run).any()
+    script = runpy.run_path(str(CONTRIB / "table.py"))
+    text = f"{script['BEGIN']}\n{script['table'](runs)}\n{script['END']}"
+    assert text in (CONTRIB / "README.md").read_text(encoding="utf-8")

@@ -19,6 +19,8 @@ import numpy
 import theano
 
 sys.path.insert(0, os.environ["YANN"])
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import compare
 from yann.network import network
 from yann.special.weight_norm import weight_norm_network
 from yann.utils.pickle import shared_params
@@ -164,6 +166,21 @@ class TestNetwork(unittest.TestCase):
         self.assertEqual(len(found[0]), 8)
         for ours, theirs in zip(*found):
             numpy.testing.assert_array_equal(ours, theirs)
+
+    def test_a_second_run_of_a_network_trains_on_the_training_images(self):
+        """compare.py builds a network once for several rates; a test leaves the test's images."""
+        with open(os.path.join(self.folder, "test", "batch_0.pkl"), "wb") as file:
+            x = 1 - VALUES["network/x"].transpose(0, 2, 3, 1)
+            pickle.dump((x.reshape(len(x), -1), VALUES["network/labels"].astype("float64")), file)
+        net = self.net()
+        net.cook(verbose=0)
+        start = [(each, each.get_value()) for each in net.cooked_optimizer.updates]
+        losses = []
+        for _ in range(2):
+            for each, value in start:
+                each.set_value(value)
+            losses.append(compare.train(net, 0.1, 3)[1])
+        self.assertEqual(losses[0], losses[1])
 
     def test_not_with_batch_norm(self):
         with self.assertRaises(Exception) as caught:
