@@ -31,7 +31,7 @@ BATCH = 100
 COLUMNS = ["data", "network", "arm", "rate", "seed", "images", "epochs",
            "test_error_percent", "last_training_loss", "commit", "processor"]
 RATES = {"mlp": (0.05, 0.01, 0.001), "lenet": (0.001, 0.0003, 0.0001)}
-"""mlp's are those that its tutorial names. lenet's tutorial begins at the last one."""
+"""The tutorials' rates are 0.01 and then 0.001 for mlp, 0.0001 for lenet."""
 
 
 def idx(path):
