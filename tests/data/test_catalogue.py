@@ -19,12 +19,13 @@ from wnrepro.data import catalogue
     ],
 )
 def test_sizes(name: str, expected: tuple[int, int]):
-    assert data.sizes(name) == expected
+    entry = catalogue.entry(name)
+    assert (entry.n_train, entry.n_test) == expected
 
 
 def test_an_unknown_name_is_refused_and_the_choices_are_listed():
     with pytest.raises(ValueError, match=r"'cifar'.*digits, mnist, fashion_mnist, cifar10"):
-        data.sizes("cifar")
+        catalogue.entry("cifar")
 
 
 def test_checksums_tell_the_data_sets_apart():
@@ -51,7 +52,7 @@ def test_the_files_agree_with_torchvision():
 def test_looking_up_facts_imports_nothing_heavy():
     heavy = "{'torch', 'torchvision', 'numpy', 'sklearn'}"
     code = (
-        "import sys; from wnrepro.data import sizes; sizes('cifar10'); import wnrepro.errors;"
+        "import sys; from wnrepro.data import catalogue; import wnrepro.errors;"
         f"assert not {heavy} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

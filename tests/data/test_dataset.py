@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wnrepro.data import ZCA, catalogue, load, pixels, sizes
+from wnrepro.data import ZCA, catalogue, load, pixels
 from wnrepro.data.dataset import held_out_indices
 
 FIRST_TEN = [81, 148, 211, 256, 272, 409, 873, 916, 1080, 1247]
@@ -54,7 +54,7 @@ def test_held_out_images_come_from_the_training_set_and_the_test_set_is_not_read
     dataset = load(name, root=data_root, held_out=300)
     assert parts == ["train"]
     assert dataset.evaluation_name == "held_out"
-    ours, theirs = held_out_indices(sizes(name)[0], 300)
+    ours, theirs = held_out_indices(catalogue.entry(name).n_train, 300)
     assert torch.equal(dataset.train.images, whole.images[ours])
     assert torch.equal(dataset.train.labels, whole.labels[ours])
     assert torch.equal(dataset.evaluation.images, whole.images[theirs])

@@ -239,15 +239,6 @@ def test_what_a_device_still_had_to_do_when_it_was_saved_counts_once(
     assert [e.timing["train_time_sec"] for e in engine.epochs(after_step)] == [6, 6]
 
 
-@pytest.mark.parametrize("batch_size", [0, 181])
-def test_a_batch_must_be_filled(batch_size: int) -> None:
-    engine = training()
-    with pytest.raises(ValueError, match=f"batch size {batch_size} is not between 1 and 180"):
-        SupervisedTraining(
-            *(engine.objective, engine.optimizer, engine.schedule, engine.streams, batch_size)
-        )
-
-
 def test_between_steps_the_caller_is_asked_but_not_after_the_last() -> None:
     calls: list[tuple[int, int]] = []
     engine = training(epochs=2)

@@ -4,20 +4,18 @@
     for images, labels in batches(dataset.train, 100, order):
         ...
 
-The facts about them (`NAMES`, `sizes`) are there without torch, which is imported when one of the
-other names is first used.
+The facts about them (`catalogue`) are there without torch, which is imported when one of the names
+here is first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from wnrepro.data.catalogue import NAMES, sizes
-
 if TYPE_CHECKING:
     from wnrepro.data.dataset import Dataset, Split, batches, load
     from wnrepro.data.zca import ZCA
 
-__all__ = ["NAMES", "ZCA", "Dataset", "Split", "batches", "load", "sizes"]
+__all__ = ["ZCA", "Dataset", "Split", "batches", "load"]
 
 _HOME = {
     "Dataset": "dataset",

@@ -199,9 +199,3 @@ def entry(name: str) -> Entry:
     if name not in CATALOGUE:
         raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(NAMES)}")
     return CATALOGUE[name]
-
-
-def sizes(name: str) -> tuple[int, int]:
-    """Numbers of images in the training and the test set of ``name``, before any split."""
-    found = entry(name)
-    return found.n_train, found.n_test

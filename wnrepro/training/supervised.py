@@ -96,9 +96,6 @@ class SupervisedTraining:
     _step: Step | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        available = self.objective.n_train
-        if not 1 <= self.batch_size <= available:
-            raise ValueError(f"batch size {self.batch_size} is not between 1 and {available}")
         self._sums = Sums(self.device, self.objective.summed)
         self._forward = compiled(self.model) if self.compile else self.model
         if self.device.type == "cuda":
