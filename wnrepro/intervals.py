@@ -25,6 +25,7 @@ T = "95 % t interval over seeds"
 BOOTSTRAP = "95 % bootstrap interval over seeds"
 PAIRED = "95 % t interval over differences paired by seed"
 WELCH = "95 % Welch interval"
+DEVIATIONS = "95 % F interval"
 """Names of intervals, as they stand beside them."""
 
 Values = Sequence[float] | ArrayLike
@@ -106,6 +107,21 @@ def welch_difference(ours: Values, theirs: Values) -> Interval:
         freedom = (u + v) ** 2 / (u**2 / (len(a) - 1) + v**2 / (len(b) - 1)) if u + v else 1
         half = float(special.stdtrit(freedom, 0.975) * np.sqrt(u + v))
     return Interval(middle, middle - half, middle + half, WELCH, n)
+
+
+def deviation_ratio(ours: Values, theirs: Values) -> Interval:
+    """Standard deviation of ours over that of theirs, by the F distribution of normal values.
+
+    n is the smaller number of values. Raises ValueError where a side has fewer than 2, or theirs
+    are all equal.
+    """
+    a, b = _checked(ours), _checked(theirs)
+    n = min(len(a), len(b))
+    if n < 2 or not np.ptp(b):
+        raise ValueError(f"no ratio of standard deviations of {ours!r} and {theirs!r}")
+    ratio = a.var(ddof=1) / b.var(ddof=1)
+    low, high = ratio / stats.f.ppf((0.975, 0.025), len(a) - 1, len(b) - 1)
+    return Interval(*map(float, np.sqrt((ratio, low, high))), DEVIATIONS, n)
 
 
 def wilson_interval(successes: int, n: int) -> Interval:

@@ -57,7 +57,7 @@ def records(
                 "commit": "0123456789abcdef",
                 "dirty": False,
             }
-            | {"setting": setting_identity(config)}
+            | {"setting": setting_identity(config), "config": config}
         )
         done = epochs if run.status == "done" else 3
         curves += [
@@ -90,7 +90,7 @@ def records(
         "threads",
     ]
     return Records(
-        pd.DataFrame(rows, columns=[*columns, "dirty"]).set_index("identity"),
+        pd.DataFrame(rows, columns=[*columns, "dirty", "config"]).set_index("identity"),
         pd.DataFrame(curves, columns=["identity", "epoch", "train_error_percent"]),
         pd.DataFrame(layers, columns=["identity", "layer", "epoch", "v_norm"]),
     )

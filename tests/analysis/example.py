@@ -10,6 +10,7 @@ from typing import Any
 from wnrepro.analysis.evidence import EVIDENCE, nested
 from wnrepro.runs.identity import identity
 from wnrepro.runs.tables import METRICS, SETTINGS, Cells, CollectedRun, write_tables
+from wnrepro.tasks import FIRST, TASKS, task_of
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
 OFFSETS = {"plain": 1.5, "wn": 1.0, "bn": 0.8, "mean_only_bn": 1.2, "wn_mean_only_bn": 0.9}
@@ -34,6 +35,7 @@ def configs(*names: str) -> list[dict[str, Any]]:
 def training_error(config: dict[str, Any], epoch: int) -> float:
     """Falls with the epochs, by arm, learning rate and seed; to exactly 0 for bn's first seed."""
     start = 25.0 * OFFSETS.get(config["norm"]["name"], 1.7)
+    start *= 1.3 if config.get("task", {}).get("start") == "normal" else 1.0
     start *= 1 + 0.2 * abs(math.log10(config["optim"]["lr"] / 0.003))
     wiggle = 1 + 0.03 * math.sin(config["seed"] + epoch) + 0.02 * config["seed"]
     left = 1.02 - epoch / config["epochs"]
@@ -60,7 +62,7 @@ def run(
     so_far: it is in progress and has come to this epoch.
     """
     key = identity(config)
-    held_out = config["data"]["held_out"] > 0
+    held_out, task = config["data"]["held_out"] > 0, task_of(config)
     part = "held_out" if held_out else "test"
     done = so_far or (3 if diverged else config["epochs"])
     curve: list[Cells] = []
@@ -68,19 +70,24 @@ def run(
     for epoch in range(1, done + 1):
         value = error(config, epoch)
         last = diverged and epoch == done
-        cells = {
-            "train_loss": "nan" if last else repr(value / 10),
-            "train_error_percent": repr(90.0 if last else value),
-            f"{part}_loss": "nan" if last else repr(value / 8),
-            f"{part}_error_percent": repr(
-                90.0 if last else value + 6 + OFFSETS.get(config["norm"]["name"], 1.7)
-            ),
-        }
+        if task is not TASKS[FIRST]:
+            parts = ("train_", "test_")
+            cells = {c: repr(100 + value) for c in task.columns if c.startswith(parts)}
+        else:
+            cells = {
+                "train_loss": "nan" if last else repr(value / 10),
+                "train_error_percent": repr(90.0 if last else value),
+                f"{part}_loss": "nan" if last else repr(value / 8),
+                f"{part}_error_percent": repr(
+                    90.0 if last else value + 6 + OFFSETS.get(config["norm"]["name"], 1.7)
+                ),
+            }
         shared = {"identity": key, "epoch": str(epoch)}
         seconds = repr(2.0 + 0.5 * OFFSETS.get(config["norm"]["name"], 1.0))
         curve.append({**shared, "learning_rate": "0.1", **cells, "train_time_sec": seconds})
         norm = repr((1 + config["optim"]["lr"]) * math.sqrt(epoch))
-        layers += [{**shared, "layer": layer, "v_norm": norm, "g": "1.0"} for layer in LAYERS]
+        named = LAYERS if task is TASKS[FIRST] else LAYERS[:1]  # the others' norms are not drawn
+        layers += [{**shared, "layer": layer, "v_norm": norm, "g": "1.0"} for layer in named]
     row = {"identity": key, "name": "main", "epochs_done": str(done), **HARDWARE}
     status = "unfinished" if so_far else "diverged" if diverged else "done"
     row |= {"status": status, "config": _json(config)}

@@ -206,7 +206,7 @@ def test_the_files_are_stable_and_say_the_same(tmp_path: Path):
     assert [row.id for row in rows if row.role == OUR_VERDICT] == [claim.id for claim in OURS]
     assert not [row for row in rows if row.role == MECHANISM]
     text = (tmp_path / "a" / rendering.MARKDOWN).read_text()
-    assert "18 reproduced, 0 not reproduced, 0 inconclusive, 2 not tested" in text
+    assert "18 reproduced, 0 not reproduced, 0 inconclusive, 8 not tested" in text
     assert "There is no `mechanisms/verdicts.csv`: `python scripts/mechanisms.py` writes it" in text
 
 
@@ -218,11 +218,11 @@ def test_no_runs_at_all(tmp_path: Path):
 
 
 def test_no_verdict_on_the_papers_experiment_rests_on_another_network():
-    allowed = {"cifar_table1", "cifar_table1_bf16", "cifar_lr_selection", "cifar_lr_selection_bf16"}
-    assert {name for claim in CLAIMS for name in claim.judged_by} == allowed
-    for name in allowed:
+    papers = {"convpool_cnn_c": 96, "draw": 256, "vae_mnist": 16, "vae_cifar": 160}
+    for name in {name for claim in CLAIMS for name in claim.judged_by}:
         for setting in EVIDENCE[name].settings:
-            assert (setting["model.name"], setting["model.width"]) == ("convpool_cnn_c", 96)
+            assert papers[setting["model.name"]] == setting["model.width"]
+    assert {claim.judged_by[0] for claim in CLAIMS[:20]} == {"cifar_table1", "cifar_lr_selection"}
 
 
 def test_welchs_interval_stands_beside_and_the_paired_one_judges():

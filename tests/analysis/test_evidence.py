@@ -3,9 +3,10 @@
 from functools import cache
 
 import pytest
+import yaml
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.commands.composition import expand
+from wnrepro.commands.composition import CONF, expand
 from wnrepro.config import as_dict
 from wnrepro.runs.identity import computed, identity
 
@@ -13,18 +14,15 @@ OTHERS = [["+sweep=mnist_optimizers_lr"], ["+sweep=mnist_arms", "model.dropout=0
 
 
 @cache
-def configs(*overrides: str) -> dict[str, dict]:
-    """identity → config as it stands in a record."""
-    composed = [computed(as_dict(config)) for config in expand(overrides).configs]
-    return {identity(config): config for config in composed}
+def configs(*overrides: str) -> tuple[dict, ...]:
+    """As they stand in a record, of one seed: composing takes long, and seeds change nothing."""
+    return tuple(computed(as_dict(config)) for config in expand([*overrides, "seed=0"]).configs)
 
 
 @pytest.fixture(scope="module")
-def every_config() -> dict[str, dict]:
-    found = {}
-    for overrides in (*(each.overrides for each in EVIDENCE.values()), *OTHERS):
-        found |= configs(*overrides)
-    return found
+def every_config() -> list[dict]:
+    asked = [*(each.overrides for each in EVIDENCE.values()), *OTHERS]
+    return [config for overrides in asked for config in configs(*overrides)]
 
 
 def test_the_command_is_that_of_the_sweep() -> None:
@@ -37,11 +35,20 @@ def test_the_command_is_that_of_the_sweep() -> None:
 
 
 @pytest.mark.parametrize("name", EVIDENCE)
-def test_admits_exactly_its_sweep(name: str, every_config: dict[str, dict]) -> None:
-    own = configs(*EVIDENCE[name].overrides)
-    admitted = {key for key, config in every_config.items() if EVIDENCE[name].admits(config)}
-    assert admitted == set(own)
-    assert EVIDENCE[name].planned == len(own)
+def test_admits_exactly_its_sweep(name: str, every_config: list[dict]) -> None:
+    evidence = EVIDENCE[name]
+    own = set(map(identity, configs(*evidence.overrides)))
+    assert {identity(c) for c in every_config if evidence.admits(c)} == own
+    assert len(own) == len(evidence.settings)
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_plans_the_seeds_of_its_sweep(name: str) -> None:
+    given = dict(each.split("=", 1) for each in EVIDENCE[name].overrides)
+    if "seed" not in given:
+        sweep = yaml.safe_load((CONF / "sweep" / f"{given['+sweep']}.yaml").read_text())
+        given |= sweep["hydra"]["sweeper"]["params"]
+    assert [int(seed) for seed in str(given["seed"]).split(",")] == list(EVIDENCE[name].seeds)
 
 
 CHANGES = {
@@ -61,20 +68,20 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_that_differs_anywhere_is_not_evidence(change: str) -> None:
     group, key, value = CHANGES[change]
-    for config in configs("+sweep=cifar_table1").values():
+    for config in configs("+sweep=cifar_table1"):
         if config["norm"]["name"] == "bn" and change == "init":
             continue  # bn has no init
         changed = {**config, group: {**config[group], key: value}}
         assert not EVIDENCE["cifar_table1"].admits(changed)
         assert EVIDENCE["cifar_table1"].admits(config)
-    config = next(iter(configs("+sweep=cifar_table1").values()))
+    config = next(iter(configs("+sweep=cifar_table1")))
     for epochs, precision in ((100, "float32"), (200, "tf32"), (200, "bf16")):
         changed = {**config, "epochs": epochs, "precision": precision}
         assert not EVIDENCE["cifar_table1"].admits(changed)
 
 
 def test_more_seeds_are_welcome_but_not_in_single_points_of_a_grid() -> None:
-    (config, *_) = configs("+sweep=mnist_arms").values()
+    (config, *_) = configs("+sweep=mnist_arms")
     further = {**config, "seed": 5}
     assert EVIDENCE["mnist_arms"].admits({**config, "seed": 17})
     assert EVIDENCE["mnist_lr_robustness"].admits({**config, "seed": 4})

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 import wnrepro
 from wnrepro import tasks
-from wnrepro.analysis.own_curves import draw, lines_of
+from wnrepro.analysis.lines import lines_of
+from wnrepro.analysis.own_curves import draw
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.selection import matching
 from wnrepro.analysis.tidy import Results

@@ -20,16 +20,16 @@ def test_numbers_of_the_papers_table_1(theirs: Paper) -> None:
         "wn_mean_only_bn": 7.31,
     }
     assert theirs.rerun["wn"] == 8.28
-    assert set(theirs.figure1["arm"]) == set(PAPER_ARMS)
-    assert theirs.figure1["epoch"].max() == 199
+    assert set(theirs.curves["figure1"]["arm"]) == set(PAPER_ARMS)
+    assert theirs.curves["figure1"]["epoch"].max() == 199
 
 
 def test_the_edge_of_figure_1_is_no_number_of_an_arm(theirs: Paper) -> None:
-    begins = theirs.figure1.groupby("arm").first()
+    begins = theirs.curves["figure1"].groupby("arm").first()
     assert begins.loc["bn"].tolist() == [8, 14.873]
     assert begins.loc["mean_only_bn"].tolist() == [11, 14.738]
     assert begins.loc["wn"].tolist() == [12, 14.536]
-    assert theirs.figure1["train_error_percent"].max() < 14.9
+    assert theirs.curves["figure1"]["value"].max() < 14.9
 
 
 @pytest.mark.parametrize("content", [None, "", "a,b\n1,2\n"])

@@ -111,7 +111,7 @@ def test_errors_are_paired_with_plain_by_seed(tmp_path: Path, theirs: Paper) -> 
     # The differences are −1 each, though the values spread; seed 4 has no partner.
     assert row(table, "weight norm")["test error − plain's"] == "−1.00 [−1.00, −1.00] (3 pairs)"
     values = table.values.set_index("arm").loc["wn"]
-    assert (values["n"], values["test_error_minus_plain_n"]) == (4, 3)
+    assert (values["n"], values["test_minus_plain_n"]) == (4, 3)
     assert row(table, "plain")["test error − plain's"] == "–"
     assert row(table, "weight norm")["test error (%)"].startswith("2.73 [")
 

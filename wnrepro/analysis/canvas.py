@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,13 @@ from wnrepro.analysis.records import DIVERGED, Records
 from wnrepro.arms import ARMS
 from wnrepro.drawing import label_ends, panels
 from wnrepro.intervals import Interval, t_interval
+from wnrepro.tasks import TASKS
 
 TRAIN, TEST, HELD_OUT = "train_error_percent", "test_error_percent", "held_out_error_percent"
-YLABELS = {TRAIN: "training error (%)", TEST: "test error (%)", HELD_OUT: "held-out error (%)"}
+YLABELS = {
+    column: fill(words, 26) for task in TASKS.values() for column, words in task.labels.items()
+}
+"""Of every metric of every task; a panel is not high enough for more characters."""
 CROSSES = "×: a seed diverged"
 LINEAR_BELOW_PERCENT = 0.01
 """An error may be 0, which a logarithm does not show: below this the axis is linear."""
@@ -163,6 +168,17 @@ def whole_numbers(axes: Axes, most: int = 6) -> None:
     axes.set_xlabel("epoch")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True))
+
+
+def fit(axes: Axes, unit: str) -> None:
+    """A logarithmic axis of percentages, and of what falls to less than a tenth."""
+    low, high = axes.dataLim.intervaly
+    if unit == "%":
+        log_errors(axes)
+    elif 0 < 10 * low < high:
+        log_norms(axes, [axes])
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
 
 
 def log_errors(axes: Axes) -> None:

@@ -5,8 +5,8 @@ A run is evidence for what its config says, whichever command trained it: 20 of 
 seed, so a run with another width, precision or number of images is never taken for one of these.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import yaml
 
 from wnrepro.analysis.records import Records, finished, setting_identity
 from wnrepro.arms import ARMS, PAPER_ARMS
+from wnrepro.tasks import Task, task_of
 
 Setting = Mapping[str, Any]
 """A config without its seed: dotted key → value."""
@@ -57,6 +58,29 @@ _CIFAR = (
     "data.name=cifar10 data.whiten=true model.name=convpool_cnn_c model.width=96 model.depth=null "
     "model.noise_std=0.15 model.dropout=0.5 epochs=200 "
 )
+_GENERATIVE = (
+    "data.whiten=false model.depth=null model.noise_std=0.0 model.dropout=0.0 "
+    "schedule.name=constant "
+)
+_DRAW = (
+    f"{_GENERATIVE} task.name=draw task.latent=100 task.binarised=fixed task.glimpses=64 "
+    "task.read=2 task.write=5 task.clip_norm=10.0 data.name=mnist data.train_size=50000 "
+    "model.name=draw model.width=256 epochs=100 optim.lr=0.0003 "
+)
+_VAE = (
+    f"{_GENERATIVE} task.name=vae task.latent=32 task.average=0.999 task.flow_depth=2 "
+    "task.flow_width=320 task.depths=[2,2] task.log_scale=0.0 optim.lr=0.002 "
+)
+_VAE_MNIST = (
+    f"{_VAE} task.binarised=fixed task.init_std=1.0 task.free_bits=0.0 data.name=mnist "
+    "data.train_size=50000 model.name=vae_mnist model.width=16 epochs=300 "
+)
+_VAE_CIFAR = (
+    f'{_VAE} task.binarised="no" task.init_std=0.1 task.free_bits=0.25 data.name=cifar10 '
+    "model.name=vae_cifar model.width=160 epochs=450 batch_size=16 "
+)
+_PAIR = ("plain", "wn")
+"""The arms of the paper's figures 3 and 4."""
 
 
 def _setting(base: str, arm: str, changes: str, optimiser: str = "adam") -> Setting:
@@ -68,6 +92,19 @@ def _setting(base: str, arm: str, changes: str, optimiser: str = "adam") -> Sett
 
 def _mlp(data: str, arm: str, changes: str = "", optimiser: str = "adam") -> Setting:
     return _setting(f"{_MLP} data.name={data}", arm, changes, optimiser)
+
+
+def _draws(changes: str = "") -> list[Setting]:
+    """Either arm from either start; without the data-dependent init, as in the paper."""
+    return [
+        _setting(_DRAW, arm, f"init.name=none task.start={start} {changes}")
+        for arm in _PAIR
+        for start in ("unit", "normal")
+    ]
+
+
+def _vaes(base: str, changes: str = "") -> list[Setting]:
+    return [_setting(base, arm, changes, "adamax") for arm in _PAIR]
 
 
 def _cifar(arm: str, changes: str = "") -> Setting:
@@ -100,6 +137,15 @@ class Evidence:
     def command(self) -> str:
         """Trains what is missing."""
         return f"python -m wnrepro.train -m {' '.join(self.overrides)}"
+
+    def with_seeds(self, seeds: Iterable[int]) -> str:
+        """The same command for these seeds."""
+        kept = [each for each in self.overrides if not each.startswith("seed=")]
+        return replace(self, overrides=(*kept, f"seed={','.join(map(str, seeds))}")).command
+
+    @property
+    def task(self) -> Task:
+        return task_of(nested(self.settings[0]))
 
     def admits(self, config: Mapping[str, Any]) -> bool:
         """Whether a run with this (nested) config belongs to it."""
@@ -243,6 +289,51 @@ EVIDENCE: dict[str, Evidence] = {
             ],
             5,
             more_seeds=False,
+        ),
+        _evidence(
+            "draw",
+            "DRAW on binarised MNIST, the paper's size",
+            _draws(),
+            3,
+            *("+exp=draw_plain,draw_wn", "task.start=unit,normal", "seed=0,1,2"),
+        ),
+        _evidence(
+            "draw_small",
+            "DRAW on binarised MNIST, reduced: 8 glimpses, LSTMs of 128, 6 epochs",
+            _draws("task.glimpses=8 model.width=128 epochs=6 optim.lr=0.001"),
+            5,
+        ),
+        _evidence(
+            "draw_medium",
+            "DRAW on binarised MNIST, reduced: 16 glimpses, LSTMs of 256, 10 epochs",
+            _draws("task.glimpses=16 epochs=10 optim.lr=0.001"),
+            3,
+        ),
+        _evidence(
+            "vae_mnist",
+            "VAE on binarised MNIST, 300 epochs",
+            _vaes(_VAE_MNIST),
+            3,
+            *("+exp=vae_mnist_plain,vae_mnist_wn", "seed=0,1,2"),
+        ),
+        _evidence(
+            "vae_mnist_small",
+            "VAE on binarised MNIST, reduced: 8 to 16 maps, 10,000 images, 60 epochs",
+            _vaes(_VAE_MNIST, "model.width=8 data.train_size=10000 epochs=60"),
+            5,
+        ),
+        _evidence(
+            "vae_cifar",
+            "VAE on CIFAR-10, 160 maps, 450 epochs",
+            _vaes(_VAE_CIFAR),
+            3,
+            *("+exp=vae_cifar_plain,vae_cifar_wn", "seed=0,1,2"),
+        ),
+        _evidence(
+            "vae_cifar_small",
+            "VAE on CIFAR-10, reduced: 32 maps, 4 epochs",
+            _vaes(_VAE_CIFAR, "model.width=32 task.log_scale=-3.0 epochs=4"),
+            3,
         ),
     )
 }

@@ -1,91 +1,30 @@
 """A picture of any runs: the headline metric by epoch, a line for each setting."""
 
 from collections.abc import Sequence
-from numbers import Real
-from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wnrepro import drawing
 from wnrepro.analysis import canvas
 from wnrepro.analysis.canvas import Line, Point
 from wnrepro.analysis.exhibits.error_curves import draw_line
 from wnrepro.analysis.exhibits.figure1 import draw_paper
+from wnrepro.analysis.lines import Drawn
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DIVERGED, UNFINISHED, Records, setting_identity
-from wnrepro.analysis.selection import column_of, said, unique
-from wnrepro.analysis.tidy import Results, differing, keys_of
-from wnrepro.arms import ARMS
+from wnrepro.analysis.records import DIVERGED, UNFINISHED, Records
+from wnrepro.analysis.tidy import Results
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError
 from wnrepro.tasks import PARTS, Task, task_of
 
-ARM, DATA = "norm.name", "data.name"
 PAPERS_DATA = "cifar10"
 """The data set of the paper's figure 1."""
-_COLOURS = (drawing.BLUE, drawing.RED, drawing.GREEN, drawing.PURPLE, drawing.GREY, drawing.BROWN)
-_MARKERS = "os^DvPX<>*"
 _NAMED = 24
 """So many lines have a name each; of more lines one of each colour has."""
 _PAPER_TO_EPOCH = 25
 """As far at least: the paper's curves begin at epoch 9 to 13, and ours may be shorter."""
 _INCHES_PER_NAME = 0.165
-
-
-class Drawn(NamedTuple):
-    """A line, the rows of `Results.final` whose mean it is, and what its colour says."""
-
-    line: Line
-    final: pd.DataFrame
-    coloured: str
-
-
-def lines_of(final: pd.DataFrame, by: str | None = None) -> list[Drawn]:
-    """Runs that differ in the seed alone are one line; lines of one value of `by` have one colour.
-
-    by: a key of the config, as `wnrepro.analysis.selection.column_of` takes it; of `seed` each run
-        is a line. None: the arm; where all runs have one, the first key in which they differ. What
-        else tells lines apart stands in their names.
-
-    Raises:
-        ConfigError: there is no such key.
-    """
-    keys = keys_of(final["config"])
-    others = differing(keys)
-    colour = column_of(final, by or ("norm" if ARM in others or not others else others[0]))
-    key = str(colour.name)
-    group = final["config"].map(setting_identity) + colour.astype(str)
-    values = [arm for arm in ARMS if arm in set(colour)] if key == ARM else unique(colour)
-    found: list[Drawn] = []
-    for value, shown in zip(values, _colours(key, values), strict=True):
-        coloured = _label(key, value)
-        rows = final[colour.isna() if pd.isna(value) else colour == value]
-        first = ARMS[value].marker if key == ARM else ""
-        markers = first + _MARKERS.replace(first, "")
-        told_by = _telling_apart(keys.loc[rows.index].drop(columns=key, errors="ignore"))
-        own = [
-            (", ".join([coloured, *(_label(k, keys.loc[runs.index[0], k]) for k in told_by)]), runs)
-            for _, runs in rows.groupby(group)
-        ]
-        for place, (name, runs) in enumerate(sorted(own, key=lambda each: each[0])):
-            name += f" ({len(runs)})" if len(runs) > 1 else ""
-            line = Line(name, shown, markers[place % len(markers)], len(found))
-            found.append(Drawn(line, runs, coloured))
-    return found
-
-
-def _telling_apart(keys: pd.DataFrame) -> list[str]:
-    """The first keys that together tell all settings apart, and none that adds nothing to them."""
-    found: list[str] = []
-    known = 1
-    for key in differing(keys):
-        groups = keys.groupby([*found, key], dropna=False).ngroups
-        if groups > known:
-            found.append(key)
-            known = groups
-    return found
 
 
 def draw(found: Results, drawn: Sequence[Drawn], paper: Paper | None = None) -> Figure:
@@ -113,13 +52,13 @@ def draw(found: Results, drawn: Sequence[Drawn], paper: Paper | None = None) -> 
     for axes, column in zip(panels, columns, strict=True):
         if column == columns[0] and paper is not None:
             _draw_paper(axes, found, paper)
-        for line, runs, _ in drawn:
+        for line, runs, *_ in drawn:
             curves = found.curves[found.curves["identity"].isin(runs["identity"])]
             if end := draw_line(axes, line, curves.assign(x=curves["epoch"]), column):
                 ends[line] = end
         canvas.whole_numbers(axes)
-        axes.set_ylabel(task.labels[column])
-        _fit(axes, metric.unit)
+        axes.set_ylabel(canvas.YLABELS[column])
+        canvas.fit(axes, metric.unit)
     shown = {line._replace(name=name): ends[line] for line, name in named.items() if line in ends}
     canvas.name_lines(panels[-1], shown)
     return figure
@@ -127,22 +66,13 @@ def draw(found: Results, drawn: Sequence[Drawn], paper: Paper | None = None) -> 
 
 def with_paper(final: pd.DataFrame, paper: Paper) -> pd.DataFrame:
     """Those of the runs whose arm has a curve in the paper's figure 1, on its data."""
-    return final[(final["data"] == PAPERS_DATA) & final["arm"].isin(paper.figure1["arm"])]
+    return final[(final["data"] == PAPERS_DATA) & final["arm"].isin(paper.curves["figure1"]["arm"])]
 
 
 def _draw_paper(axes: Axes, found: Results, paper: Paper) -> None:
     curves, final = found.of(with_paper(found.final, paper)["identity"])
     if len(final):
         draw_paper(axes, Records(final, curves, curves), paper, _PAPER_TO_EPOCH)
-
-
-def _fit(axes: Axes, unit: str) -> None:
-    """A logarithmic axis of percentages, and of what falls to less than a tenth."""
-    low, high = axes.dataLim.intervaly
-    if unit == "%":
-        canvas.log_errors(axes)
-    elif 0 < 10 * low < high:
-        canvas.log_norms(axes, [axes])
 
 
 def _task_of(final: pd.DataFrame) -> Task:
@@ -163,21 +93,3 @@ def _title(final: pd.DataFrame, drawn: Sequence[Drawn]) -> str:
     several = any(len(each.final) > 1 for each in drawn)
     how = "mean and 95 % t interval over seeds (in brackets n)" if several else "one run a line"
     return f"{', '.join(said)}; {how}"
-
-
-def _colours(key: str, values: Sequence[object]) -> list[str]:
-    """The arms' own; of quantities dark to light; of other values, as seeds, any."""
-    if key == ARM:
-        return [ARMS[str(value)].colour for value in values]
-    if key != "seed" and all(isinstance(value, Real) for value in values):
-        return drawing.shades(len(values))
-    return [_COLOURS[place % len(_COLOURS)] for place in range(len(values))]
-
-
-def _label(key: str, value: object) -> str:
-    """ "WN", "MNIST", "lr 0.003", "init none"."""
-    if key == ARM:
-        return ARMS[str(value)].short
-    if key == DATA:
-        return CATALOGUE[str(value)].title if value in CATALOGUE else str(value)
-    return f"{key.removesuffix('.name').rpartition('.')[2]} {said(value)}"

@@ -17,6 +17,7 @@ from wnrepro.analysis.exhibits import FIGURES, TABLES
 from wnrepro.analysis.records import Records, arms_in
 from wnrepro.mechanisms.verdicts import read
 from wnrepro.replacement import replace_file
+from wnrepro.tasks import PARTS, task_of
 
 PAGE = Path("index.html")
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -32,15 +33,14 @@ _COLUMNS = {
     "precision": "precision",
     "seed": "seed:g",
     "status": "status",
-    "training error, %": "train_error_percent:.2f",
-    "test error, %": "test_error_percent:.2f",
-    "held-out error, %": "held_out_error_percent:.2f",
+    "": "",
     "time per epoch, s": "time_per_epoch_sec:.3g",
     "hardware": "cpu",
     "commit": "commit",
     "run": "identity",
 }
-"""Headings of the table of runs → columns of `Records.runs`; numbers with their format."""
+"""Headings of the table of runs → columns of `Records.runs`; numbers with their format. In place of
+the empty one stand the headline metrics of the tasks that have runs."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def write(
             figures=list(_figures(results, records)),
             mechanism_figures=list(_mechanism_figures(results)),
             runs=run_table(records),
-            numeric=[head for head, column in _COLUMNS.items() if ":" in column],
+            numeric=[head for head, column in _columns(records).items() if ":" in column],
             zip=zip,
             data=sorted(set(records.runs["data"])),
             arms=arms_in(records.runs),
@@ -96,12 +96,24 @@ def run_table(records: Records) -> pd.DataFrame:
         commit=[commit(run) for run in made],
     )
     table = pd.DataFrame()
-    for head, column in _COLUMNS.items():
+    for head, column in _columns(records).items():
         name, _, form = column.partition(":")
-        cells = [MISSING if pd.isna(value) else f"{value:{form}}" for value in shown[name]]
-        if head != "held-out error, %" or set(cells) != {MISSING}:
-            table[head] = cells
+        table[head] = [MISSING if pd.isna(value) else f"{value:{form}}" for value in shown[name]]
     return table
+
+
+def _columns(records: Records) -> dict[str, str]:
+    metrics = {
+        task.labels[column].replace(" (", ", ").rstrip(")"): f"{column}:.2f"
+        for task in dict.fromkeys(map(task_of, records.runs["config"]))
+        for column in (f"{part}_{task.headline}" for part in PARTS)
+        if records.runs[column].notna().any() or not column.startswith("held_out")
+    }
+    return {
+        head: column
+        for name, of_run in _COLUMNS.items()
+        for head, column in ({name: of_run} if name else metrics).items()
+    }
 
 
 def _sizes(run: dict) -> str:

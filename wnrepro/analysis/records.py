@@ -28,6 +28,7 @@ from wnrepro.runs.tables import (
     UNFINISHED,
     CollectedRun,
 )
+from wnrepro.tasks import Task, task_of
 
 DONE, DIVERGED = "done", "diverged"
 """Values of the column `status`, beside UNFINISHED."""
@@ -78,6 +79,11 @@ class Records:
             self.curves.loc[self.curves["identity"].isin(identities)],
             self.layers.loc[self.layers["identity"].isin(identities)],
         )
+
+    @property
+    def task(self) -> Task:
+        """What the runs are trained for; all are of one task."""
+        return task_of(self.runs["config"].iloc[0])
 
     def by_arm(self) -> Iterator[tuple[str, "Records"]]:
         """Each arm that has runs, with them."""
@@ -165,18 +171,26 @@ def arms_in(runs: pd.DataFrame) -> list[str]:
     return [arm for arm in ARMS if arm in present]
 
 
-def finals(runs: pd.DataFrame, column: str = "test_error_percent") -> dict[int, float]:
+def finals(runs: pd.DataFrame, column: str = "") -> dict[int, float]:
     """Seed → value of `column` after the last epoch, for one arm at one setting.
 
-    A run that was not trained to the end has NaN: its row is of another epoch.
+    By default the headline metric on the test set. A run that was not trained to the end has NaN:
+    its row is of another epoch.
 
     Raises:
         ValueError: a seed occurs twice; then the rows are of more than one setting.
     """
     if runs["seed"].duplicated().any():
         raise ValueError("several runs of one seed: they belong to different settings")
-    values = runs[column].where(runs["status"] == DONE, math.nan)
+    if not column and len(runs):
+        column = tested(task_of(runs["config"].iloc[0]))
+    values = runs[column].where(runs["status"] == DONE, math.nan) if len(runs) else ()
     return {int(seed): float(value) for seed, value in zip(runs["seed"], values, strict=True)}
+
+
+def tested(task: Task) -> str:
+    """Column of the headline metric on the test set, of averaged parameters where there are."""
+    return f"test_{'averaged_' * task.averaged}{task.headline}"
 
 
 def finite(values: dict[int, float]) -> dict[int, float]:

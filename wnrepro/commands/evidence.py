@@ -49,6 +49,13 @@ QUEUE = (
     _entry("the init", "mnist_init_ablation"),
     _entry("optimisers", "mnist_optimizers"),
     _entry("learning rates, robustness", "mnist_lr_robustness"),
+    _entry("DRAW, reduced", "draw_small"),
+    _entry("DRAW, less reduced", "draw_medium"),
+    _entry("VAE on MNIST, reduced", "vae_mnist_small"),
+    _entry("VAE on CIFAR-10, reduced", "vae_cifar_small"),
+    _entry("DRAW, figure 4", "draw"),
+    _entry("VAE on MNIST, figure 3", "vae_mnist"),
+    _entry("VAE on CIFAR-10, figure 3", "vae_cifar"),
     _entry("CIFAR-10, a quarter of the width, 10 epochs", "cifar_small"),
     _entry("the same with plain at the others' learning rate", "cifar_small_one_rate"),
 )

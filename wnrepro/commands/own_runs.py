@@ -28,7 +28,7 @@ from wnrepro.tasks import task_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from wnrepro.analysis.own_curves import Drawn
+    from wnrepro.analysis.lines import Drawn
 
 FORMS = ("png", "svg", "pdf")
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
@@ -75,10 +75,10 @@ def plot(
     found = gather(words, [Path("runs")])
 
     from wnrepro import drawing  # seaborn takes seconds to import, and refusing shall take none
-    from wnrepro.analysis import own_curves, paper
+    from wnrepro.analysis import lines, own_curves, paper
 
     theirs = paper.load(PAPER) if beside_paper else None
-    drawn = own_curves.lines_of(found.final, by)
+    drawn = lines.lines_of(found.final, by)
     if theirs is not None and own_curves.with_paper(found.final, theirs).empty:
         _tell("without the paper's curves: its figure 1 has five arms, on CIFAR-10")
 

@@ -1,4 +1,4 @@
-"""What the paper claims of its CIFAR-10 experiment, and what would confirm it.
+"""What the paper claims, and what would confirm it: here its CIFAR-10 experiment.
 
 The criteria were written before the runs that they judge were in `results/`; where something like
 them had been seen, the claim's caveat says so. Each is a region for one number: the claim is
@@ -15,12 +15,12 @@ Source of the paper's numbers: its text and table 1; “read off figure 1”: it
 results/paper/ (about ±0.03 percentage points), measured by the same rule as ours.
 """
 
-from dataclasses import dataclass
 from math import inf
 
 from wnrepro.analysis.canvas import HELD_OUT
+from wnrepro.analysis.claims import other_experiments
+from wnrepro.analysis.claims.claim import POINTS, SMALL, TIMES, Claim, Region
 from wnrepro.analysis.claims.measures import (
-    Measure,
     difference,
     epochs_ratio,
     late_difference,
@@ -33,10 +33,8 @@ from wnrepro.analysis.claims.measures import (
 from wnrepro.analysis.evidence import CIFAR_RATES, MNIST_RATES
 from wnrepro.arms import ARMS
 
-FULL = ("cifar_table1", "cifar_table1_bf16")
 CIFAR_SELECTION = ("cifar_lr_selection", "cifar_lr_selection_bf16")
-SMALL = ("cifar_small", "fashion_mnist_arms", "mnist_arms")
-POINTS, TIMES, DECADES = " percentage points", " times", " decades"
+DECADES = " decades"
 
 EQUAL_POINTS = 0.25
 """Test errors that differ by less count as equal: less than the 0.38 by which bn beats plain."""
@@ -47,51 +45,6 @@ LEVEL_POINTS = 0.5
 10) came out up to 0.53 from the paper's numbers."""
 LATE_POINTS = 0.2
 """Training errors in the second half; the paper's plain lags there by 0.7, read off figure 1."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """low … high, in `unit`."""
-
-    low: float
-    high: float
-    unit: str
-
-    def text(self) -> str:
-        low, high = (f"{end:g}".replace("-", "−") for end in (self.low, self.high))
-        if self.low == -inf:
-            return f"below {high}{self.unit}"
-        if self.high == inf:
-            return f"above {low}{self.unit}"
-        return f"from {low} to {high}{self.unit}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One checkable part of a claim.
-
-    id: the number of the claim in the list of the paper's claims, and a letter for its part.
-    words: the paper's, paraphrased. paper: its numbers. quantity: what is measured, in words.
-    measures: one, or several that must all lie in the region (“the best” is better than each).
-    judged_by: names of evidence that may give the verdict; the one with most seeds does, the first
-    of equals. nearest: evidence shown beside it, which never does; benchmark: the row of the
-    benchmark that is shown there too, where one bears on the claim.
-    expected: the paper's number, of several measures the one nearest to the region's edge; None
-    where it gives none. caveat: what was seen before the criterion was written.
-    """
-
-    id: str
-    words: str
-    source: str
-    paper: str
-    quantity: str
-    measures: tuple[Measure, ...]
-    region: Region
-    judged_by: tuple[str, ...] = FULL
-    nearest: tuple[str, ...] = SMALL
-    benchmark: str = ""
-    expected: float | None = None
-    caveat: str = ""
 
 
 def _epochs(
@@ -200,7 +153,7 @@ _NO_CONTROL = (
     "before had no control."
 )
 
-CLAIMS: tuple[Claim, ...] = (
+CIFAR: tuple[Claim, ...] = (
     _epochs(
         *("1a", "wn", "plain", 5, 0.9, (36, 49)),
         "Weight norm reaches a training error of 5 % in fewer epochs than plain.",
@@ -300,7 +253,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
 )
 
-OURS: tuple[Claim, ...] = (
+ON_AN_MLP: tuple[Claim, ...] = (
     Claim(
         id="O1",
         words="On an MLP, weight norm works over a much wider range of learning rates than plain.",
@@ -315,4 +268,7 @@ OURS: tuple[Claim, ...] = (
         **_OURS,
     ),
 )
+
+CLAIMS = (*CIFAR, *other_experiments.CLAIMS)
+OURS = (*ON_AN_MLP, *other_experiments.OURS)
 """Of what smaller networks show, by criteria of our own: no verdicts on the paper's experiments."""

@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from wnrepro.analysis.captions import commit, hardware
-from wnrepro.analysis.claims.criteria import CLAIMS, OURS, TIMES, Claim, Region
+from wnrepro.analysis.claims.claim import TIMES, Claim, Region
+from wnrepro.analysis.claims.criteria import CLAIMS, OURS
 from wnrepro.analysis.claims.measures import Sample
+from wnrepro.analysis.claims.seeds import of_pilot
 from wnrepro.analysis.evidence import EVIDENCE, Evidence, select
 from wnrepro.analysis.records import AGAIN, Records, read_csv
 from wnrepro.arms import ARMS
@@ -35,7 +37,8 @@ class Row:
     networks; NEAREST, the same number from another experiment, which gives no verdict; MECHANISM or
     IDENTITY, one per verdict of the mechanism page; FINDING, one of its numbers.
     n: of seeds, or with another word after it. welch: the interval that does not pair, beside the
-    one that judges. caveat: what a reader must know who sees the verdict.
+    one that judges. caveat: what a reader must know who sees the verdict. power: of the runs, known
+    before them.
     """
 
     role: str
@@ -54,6 +57,7 @@ class Row:
     verdict: str = ""
     because: str = ""
     caveat: str = ""
+    power: str = ""
     settle: str = ""
     hardware: str = ""
     commit: str = ""
@@ -112,6 +116,7 @@ def judge(claim: Claim, records: Records, role: str = VERDICT) -> list[Row]:
             verdict=chosen.outcome,
             because=chosen.because,
             caveat=claim.caveat,
+            power=of_pilot(claim),
             settle=_settle(claim, chosen, records) if chosen.outcome in UNSETTLED else "",
         ),
         *(
@@ -249,15 +254,13 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
     if not evidence.more_seeds:
         return f"more seeds in conf/sweep/{evidence.name}.yaml, then {evidence.command}"
     first = int(select(records, evidence.name).runs["seed"].max()) + 1
-    seeds = ",".join(str(seed) for seed in range(first, first + MORE_SEEDS))
-    return f"{evidence.command} seed={seeds}"
+    return evidence.with_seeds(range(first, first + MORE_SEEDS))
 
 
 def _enough_seeds(evidence: Evidence) -> str:
     """The command, with seeds of its own where the sweep has too few for a verdict."""
     few = evidence.n_seeds < SEEDS_NEEDED
-    seeds = f" seed={','.join(map(str, range(SEEDS_NEEDED)))}" if few else ""
-    return evidence.command + seeds
+    return evidence.with_seeds(range(SEEDS_NEEDED)) if few else evidence.command
 
 
 def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: str) -> Row:

@@ -15,9 +15,10 @@ import pandas as pd
 
 from wnrepro.analysis.canvas import TEST, TRAIN
 from wnrepro.analysis.exhibits.thresholds import first_epochs
-from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals, finite
+from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals, finite, tested
+from wnrepro.analysis.tidy import keys_of
 from wnrepro.arms import ARMS
-from wnrepro.intervals import PAIRED, Interval, T, t_interval, welch_difference
+from wnrepro.intervals import PAIRED, Interval, T, deviation_ratio, t_interval, welch_difference
 from wnrepro.mechanisms.loss_range import Range, good_range
 
 GOOD_RATE = 1.5
@@ -41,7 +42,8 @@ class Sample:
     and above its values the mean may lie because what was measured is rounded.
     hindrance: why no verdict may rest on the values; empty if nothing hinders. note: what to know.
     otherwise: what would come out under other settings of the measure.
-    apart: the values of either arm, where each has its own, for an interval that does not pair.
+    apart: the values of either arm, where each has its own, for an interval that does not pair: it
+    judges where the sample is not paired. spread: their standard deviations are compared.
     against: the arm that is compared with. runs: identities of the runs behind the values.
     """
 
@@ -57,6 +59,7 @@ class Sample:
     note: str = ""
     otherwise: str = ""
     apart: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    spread: bool = False
 
     def interval(self) -> Interval | None:
         """Mean over seeds with a 95 % t interval, for ratios of the logarithm; None for no values.
@@ -66,6 +69,10 @@ class Sample:
         """
         if not self.values:
             return None
+        if self.spread:
+            return deviation_ratio(*self.apart)
+        if not self.paired and all(self.apart):
+            return self._welch()
         found = t_interval(self.values)
         low = -math.inf if self.at_most else found.low - self.rounding[0]
         high = math.inf if self.at_least else found.high + self.rounding[1]
@@ -78,9 +85,13 @@ class Sample:
         return Interval(found.estimate, low, high, name, found.n)
 
     def welch(self) -> Interval | None:
-        """The same without pairing; None where an arm has fewer than 2 values of its own."""
-        if min(map(len, self.apart)) < 2:
+        """The same without pairing; None where an arm has fewer than 2 values of its own, or where
+        `interval` is that already."""
+        if not self.paired or min(map(len, self.apart)) < 2:
             return None
+        return self._welch()
+
+    def _welch(self) -> Interval:
         found = welch_difference(*self.apart)
         if not self.ratio:
             return found
@@ -93,15 +104,33 @@ Measure = Callable[[Records], Sample]
 
 def level(arm: str) -> Measure:
     """Test error of `arm` after the last epoch, in percent. A diverged run hinders a verdict."""
-    return lambda records: _single(records, arm, _test_error)
+    return lambda records: _single(records, arm, _final)
 
 
-def difference(arm: str, other: str) -> Measure:
-    """Test error after the last epoch, `arm` minus `other`, in percentage points, by seed.
+def difference(arm: str, other: str, paired: bool = True) -> Measure:
+    """The headline metric on the test set after the last epoch, `arm` minus `other`.
 
-    A run that diverged hinders a verdict.
+    In its units, by seed, or with Welch's interval. arm, other: names of arms, or with keys of the
+    config, as "wn task.start=unit". A run that diverged hinders a verdict.
     """
-    return lambda records: _compared(records, arm, other, _test_error)
+    return lambda records: _compared(records, arm, other, _final, paired)
+
+
+def best_difference(arm: str, other: str) -> Measure:
+    """The same of the best epoch, with Welch's interval: better than the last by its noise too."""
+    return lambda records: _compared(records, arm, other, _best, paired=False)
+
+
+def spread_ratio(arm: str, other: str) -> Measure:
+    """Standard deviation over seeds of the headline metric after the last epoch, `arm` over
+    `other`. Needs two seeds of each."""
+
+    def measure(records: Records) -> Sample:
+        found = _compared(records, arm, other, _final, paired=False)
+        enough = min(map(len, found.apart)) > 1 and np.ptp(found.apart[1]) > 0
+        return replace(found, spread=True) if enough else Sample(())
+
+    return measure
 
 
 def late_difference(arm: str, other: str) -> Measure:
@@ -155,8 +184,10 @@ def norm_growth(arm: str, other: str) -> Measure:
     return measure
 
 
-def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
-    """Epochs until the training error is at most `error_percent`, `arm` over `other`, by seed.
+def epochs_ratio(arm: str, other: str, level: float, part: str = "train") -> Measure:
+    """Epochs until the headline metric is as good as `level`, `arm` over `other`, by seed.
+
+    part: of the data, on which it is measured. arm, other: as of `difference`.
 
     A run that never comes there, as one that diverged, counts with all the epochs it was to have:
     a lower bound. Seeds where neither arm comes there hinder a verdict. An epoch is known to ± ½,
@@ -165,8 +196,12 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
 
     def measure(records: Records) -> Sample:
         both = _at_common_seeds(records, arm, other)
+        if both[0].empty:
+            return Sample((), paired=True, ratio=True)
+        metric = records.task.headline_metric
+        said = f"{level:g} {metric.unit}".rstrip()
         table = pd.DataFrame(
-            {k: first_epochs(records, runs, error_percent) for k, runs in enumerate(both)}
+            {k: first_epochs(records, runs, level, part) for k, runs in enumerate(both)}
         )
         planned = pd.DataFrame({k: runs.set_index("seed")["epochs"] for k, runs in enumerate(both)})
         reached = table.dropna(how="all")
@@ -185,11 +220,11 @@ def epochs_ratio(arm: str, other: str, error_percent: float) -> Measure:
             at_least=bool(never[0]),
             at_most=bool(never[1]),
             rounding=rounding,
-            hindrance=f"neither arm reaches {error_percent:g} % in {neither} of {seeds} seeds"
+            hindrance=f"neither arm reaches {said} in {neither} of {seeds} seeds"
             if neither
             else "",
             note="; ".join(
-                f"{count} of {seeds} runs of {ARMS[each].label} never reach {error_percent:g} %"
+                f"{count} of {seeds} runs of {_label(each)} never reach {said}"
                 for each, count in zip((arm, other), never, strict=True)
                 if count
             ),
@@ -280,7 +315,9 @@ def _single(records: Records, arm: str, quantity: Quantity) -> Sample:
     return Sample(known, tuple(runs.index), hindrance=_diverged(arm, values))
 
 
-def _compared(records: Records, arm: str, other: str, quantity: Quantity) -> Sample:
+def _compared(
+    records: Records, arm: str, other: str, quantity: Quantity, paired: bool = True
+) -> Sample:
     ours, theirs = _at_common_seeds(records, arm, other)
     a, b = quantity(records, ours), quantity(records, theirs)
     differences = [a[seed] - b[seed] for seed in sorted(a)]
@@ -288,7 +325,7 @@ def _compared(records: Records, arm: str, other: str, quantity: Quantity) -> Sam
         tuple(value for value in differences if math.isfinite(value)),
         (*ours.index, *theirs.index),
         against=other,
-        paired=True,
+        paired=paired,
         hindrance=_either_diverged(arm, a, other, b),
         apart=(tuple(finite(a).values()), tuple(finite(b).values())),
     )
@@ -300,11 +337,22 @@ def _either_diverged(arm: str, ours: BySeed, other: str, theirs: BySeed) -> str:
 
 def _diverged(arm: str, values: BySeed) -> str:
     out = sum(not math.isfinite(value) for value in values.values())
-    return f"{out} of {len(values)} runs of {ARMS[arm].label} diverged" if out else ""
+    return f"{out} of {len(values)} runs of {_label(arm)} diverged" if out else ""
 
 
-def _runs_of(records: Records, arm: str) -> pd.DataFrame:
-    return records.runs[records.runs["arm"] == arm].sort_values("seed")
+def _label(side: str) -> str:
+    """ "wn task.start=unit" → "weight norm, start=unit"."""
+    arm, *keys = side.split()
+    return ", ".join([ARMS[arm].label, *(key.rpartition(".")[2] for key in keys)])
+
+
+def _runs_of(records: Records, side: str) -> pd.DataFrame:
+    arm, *conditions = side.split()
+    runs = records.runs[records.runs["arm"] == arm].sort_values("seed")
+    for key, value in (each.split("=") for each in conditions):
+        keys = keys_of(runs["config"])
+        runs = runs[keys[key] == value] if key in keys else runs.iloc[:0]
+    return runs
 
 
 def _at_common_seeds(records: Records, arm: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -312,8 +360,18 @@ def _at_common_seeds(records: Records, arm: str, other: str) -> tuple[pd.DataFra
     return a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
 
 
-def _test_error(_: Records, runs: pd.DataFrame) -> BySeed:
+def _final(_: Records, runs: pd.DataFrame) -> BySeed:
     return finals(runs)
+
+
+def _best(records: Records, runs: pd.DataFrame) -> BySeed:
+    if runs.empty:
+        return {}
+    task = records.task
+    epochs = records.curves.groupby("identity")[tested(task)]
+    return finals(
+        runs.assign(best=epochs.min() if task.smaller_is_better else epochs.max()), "best"
+    )
 
 
 def _log_epoch_time(_: Records, runs: pd.DataFrame) -> BySeed:

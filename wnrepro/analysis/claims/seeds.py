@@ -1,6 +1,7 @@
 """What so many seeds can decide, before they are run; and what pairing them was worth."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -8,7 +9,8 @@ from functools import cache
 import numpy as np
 from scipy import special, stats
 
-from wnrepro.analysis.claims.criteria import CLAIMS, SMALL, TIMES, Claim
+from wnrepro.analysis.claims.claim import SMALL, TIMES, Claim
+from wnrepro.analysis.claims.criteria import CLAIMS
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.records import Records, finals
 from wnrepro.mechanisms.experiment import SEEDS_NEEDED
@@ -50,6 +52,7 @@ def powers(records: Records) -> list[Power]:
         for claim in CLAIMS
         if claim.expected is not None
         for evidence in SEEN
+        if EVIDENCE[evidence].task is EVIDENCE[claim.judged_by[0]].task
         for found in _power(claim, records, evidence)
     ]
 
@@ -69,8 +72,8 @@ def _power(claim: Claim, records: Records, evidence: str) -> Iterator[Power]:
         return
     chances = {seeds: power(seeds, sd, *edges) for seeds in SEEDS}
     counts = range(SEEDS_NEEDED, MOST_SEEDS + 1)
-    enough = next((seeds for seeds in counts if power(seeds, sd, *edges) >= LIKELY), None)
-    yield Power(claim, evidence, sd, n, chances, enough)
+    first = bisect_left(counts, LIKELY, key=lambda seeds: power(seeds, sd, *edges))
+    yield Power(claim, evidence, sd, n, chances, counts[first] if first < len(counts) else None)
 
 
 def power(n: int, sd: float, true: float, low: float, high: float) -> float:
@@ -85,6 +88,37 @@ def power(n: int, sd: float, true: float, low: float, high: float) -> float:
     scale = sd / math.sqrt(n)
     below, above = ((end - true) / scale for end in (high - half, low + half))
     return float(np.maximum(special.ndtr(below) - special.ndtr(above), 0).mean())
+
+
+@cache
+def welch_power(n: int, sds: tuple[float, float], true: float, low: float, high: float) -> float:
+    """The same of Welch's interval for the difference of two arms, n values of each.
+
+    By 5,000 draws of normal values: its degrees of freedom are random.
+    """
+    drawn = np.random.default_rng(0).normal(size=(2, 5_000, n)) * np.reshape(sds, (2, 1, 1))
+    u, v = drawn.var(axis=2, ddof=1) / n
+    freedom = (u + v) ** 2 * (n - 1) / (u**2 + v**2)
+    half = special.stdtrit(freedom, 0.975) * np.sqrt(u + v)
+    middle = true + drawn[0].mean(axis=1) - drawn[1].mean(axis=1)
+    return float(((middle - half > low) & (middle + half < high)).mean())
+
+
+def of_pilot(claim: Claim) -> str:
+    """What so many seeds would decide by the spread of a pilot.
+
+    Without one, but with 0 for an edge, by its own: how large that is, is not known. Else nothing.
+    """
+    sds, true = claim.pilot, claim.expected
+    said = f"by a pilot's standard deviations of {sds[0]:g} and {sds[1]:g}"
+    if not any(sds) and (claim.region.low, claim.region.high) == (-math.inf, 0):
+        sds, true, said = (1, 1), -2, "in standard deviations of a run, which are not known"
+    if true is None or not any(sds):
+        return ""
+    edges = (true, claim.region.low, claim.region.high)
+    chances = (f"{welch_power(n, sds, *edges):.2f} with {n} seeds" for n in SEEDS)
+    unit = claim.region.unit if any(claim.pilot) else ""
+    return f"{', '.join(chances)}, if truly {true:g}{unit}, {said}".replace("-", "−")
 
 
 @cache

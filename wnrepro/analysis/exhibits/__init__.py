@@ -5,6 +5,7 @@ A new one is a module with `FIGURES`, `TABLES` or both, and its name in the list
 
 from wnrepro.analysis.exhibit import Figure, Table
 from wnrepro.analysis.exhibits import (
+    beside_paper,
     error_curves,
     figure1,
     final_errors,
@@ -23,6 +24,7 @@ FIGURES: dict[str, Figure] = {
         figure1,
         first_epochs,
         error_curves,
+        beside_paper,
         learning_rates,
         init_ablation,
         optimisers,

@@ -1,4 +1,4 @@
-"""Training and test error of all arms, against epochs or time."""
+"""The headline metric of all arms, on training and test set, against epochs or time."""
 
 import math
 from functools import partial
@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from wnrepro.analysis import canvas
 from wnrepro.analysis.canvas import TEST, TRAIN, Line, Point, line_of
 from wnrepro.analysis.exhibit import Figure
+from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records
+from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records, tested
 from wnrepro.arms import ARMS
 from wnrepro.intervals import T
 
@@ -42,27 +43,31 @@ RINGS = (
 THIN = 0.9
 """Width of the lines of single runs."""
 _SHOWN_IN_HOURS_SEC = 3 * 3600
-_BAND = canvas.drawn_as(lambda found: (max(found.low, 0), found.high))
 
 
 def draw(
     records: Records, paper: Paper, title: str, against: str = "epoch", authors: bool = False
 ) -> Drawing:
-    """Left the training error, right the test error, both on logarithmic axes.
+    """Left the training set, if the task measures there, right the test set; errors on logarithmic
+    axes.
 
     authors: with a ring for each run and epoch of the authors' released code.
     """
-    figure, (left, right) = canvas.begin(title)
-    draw_arms(left, records, TRAIN, against)
-    ends = draw_arms(right, records, TEST, against)
-    if authors and not paper.authors_code.empty:
-        for axes, column in ((left, TRAIN), (right, TEST)):
+    metric = records.task.headline_metric
+    columns = [f"train_{metric.name}", tested(records.task)]
+    columns = [c for c in columns if records.curves[c].notna().any()] or columns[1:]
+    figure, panels = canvas.begin(title, len(columns))
+    ends: dict[str | Line, Point] = {}
+    for axes, column in zip(panels, columns, strict=True):
+        ends = draw_arms(axes, records, column, against)
+        if authors and not paper.authors_code.empty:
             _draw_rings(axes, paper.authors_code, column)
+        canvas.fit(axes, metric.unit)
+    right = panels[-1]
+    if authors and not paper.authors_code.empty:
         runs = len(paper.authors_code.drop_duplicates(["arm", "seed"]))
         said = f"rings: authors' code ({runs})"
         right.text(0.98, 0.97, said, transform=right.transAxes, ha="right", va="top", fontsize=9.5)
-    canvas.log_errors(left)
-    canvas.log_errors(right)
     canvas.name_lines(right, ends)
     return figure
 
@@ -95,10 +100,10 @@ def _draw_rings(axes: Axes, runs: pd.DataFrame, column: str) -> None:
 
 def draw_arms(
     axes: Axes, records: Records, column: str, against: str = "epoch"
-) -> dict[str, Point]:
-    """All arms, as `draw_line`; where their lines end."""
+) -> dict[str | Line, Point]:
+    """All arms, or settings of them, as `draw_line`; where their lines end."""
     ends = {}
-    for arm, own in records.by_arm():
+    for arm, _, own in by_setting(records):
         curves = own.curves.join(own.runs["status"], on="identity")
         curves["x"] = curves[against]
         if against == TIME:
@@ -153,8 +158,10 @@ def draw_line(axes: Axes, arm: str | Line, curves: pd.DataFrame, column: str) ->
         axes.plot(*end, "x", color=colour)
     if mean.empty:
         return end
+    lowest = 0 if mean[column].min() >= 0 else -math.inf  # no error is negative
+    band = canvas.drawn_as(lambda found: (max(found.low, lowest), found.high))
     mean = mean.assign(x=mean.groupby("epoch")["x"].transform("mean"))
-    place, height = canvas.draw_mean(axes, mean, "x", column, arm, _BAND)
+    place, height = canvas.draw_mean(axes, mean, "x", column, arm, band)
     return (place if DONE in set(curves["status"]) else mean["x"].max(), height)
 
 

@@ -48,16 +48,16 @@ def draw(
 
 
 def draw_paper(
-    axes: Axes, records: Records, paper: Paper, least: int = 0
+    axes: Axes, records: Records, paper: Paper, least: int = 0, name: str = "figure1"
 ) -> dict[str, canvas.Point]:
     """The paper's curves of those arms that have runs, dashed, half as far again as ours.
 
-    least: and to this epoch at least. Returns where they end.
+    least: and to this epoch at least. name: of its figure. Returns where they end.
     """
     far = max(1.5 * records.curves["epoch"].max(), least)
     ends: dict[str, canvas.Point] = {}
     for arm in arms_in(records.runs):
-        curve = pd.Series(paper.training_error(arm)).loc[:far]
+        curve = pd.Series(paper.curve(name, arm)).loc[:far]
         look = {"color": ARMS[arm].colour, "linewidth": 1.1, "alpha": 0.75}
         axes.plot(curve.index, curve, linestyle=DASHES, **look)
         if len(curve):

@@ -5,10 +5,11 @@ from statistics import median
 import pandas as pd
 
 from wnrepro.analysis import exhibit
-from wnrepro.analysis.canvas import TEST, TRAIN
+from wnrepro.analysis.exhibits.beside_paper import STARTS
 from wnrepro.analysis.exhibits.error_curves import RATES_DIFFER
+from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals, finite
+from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals, finite, tested
 from wnrepro.arms import ARMS
 from wnrepro.intervals import paired_difference, welch_difference
 
@@ -16,21 +17,29 @@ SECONDS = "time_per_epoch_sec"
 
 
 def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
-    """The difference from plain is paired by seed; beside it Welch's interval, which does not pair.
+    """The headline metric, and its difference from plain's of the same other settings.
 
-    Where a run of either broke down it is that of the medians, without an interval.
+    That is paired by seed; beside it Welch's interval, which does not pair. Where a run of either
+    broke down it is that of the medians, without an interval.
     """
     ((name, records),) = chosen.items()
-    words, values = [], []
-    plain = finite(finals(records.runs[records.runs["arm"] == "plain"]))
-    for arm, own in records.by_arm():
+    task, words, values = records.task, [], []
+    train, test_column = f"train_{task.headline}", tested(task)
+    label = task.headline_metric.label
+    plains = {
+        told: finals(own.runs)
+        for _line, told, own in by_setting(records)
+        if set(own.runs["arm"]) == {"plain"}
+    }
+    for _line, told, own in by_setting(records):
         runs = own.runs.sort_values("seed")
-        trained, test = exhibit.interval_of(finals(runs, TRAIN)), finals(runs, TEST)
-        tested, known = exhibit.interval_of(test), finite(test)
+        arm = str(runs["arm"].iloc[0])
+        trained, test = exhibit.interval_of(finals(runs, train)), finals(runs)
+        known, plain = finite(test), finite(plains.get(told, {}))
         paired = arm != "plain" and known.keys() & plain.keys()
         difference = paired_difference(known, plain) if paired else None
         welch = welch_difference([*known.values()], [*plain.values()]) if paired else None
-        down = exhibit.broken(test)
+        down = exhibit.broken(test) if task.smaller_is_better else []
         said = exhibit.with_interval(difference, n=len(known))
         apart = exhibit.with_interval(welch)
         if paired and (down or exhibit.broken(plain)):
@@ -40,32 +49,34 @@ def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
         time = exhibit.interval_of(finals(runs, SECONDS)) if alike else None
         words.append(
             {
-                "arm": ARMS[arm].label,
-                "training error (%)": exhibit.summary(finals(runs, TRAIN), down, 3),
-                "test error (%)": exhibit.summary(test, down),
-                "test error − plain's": said,
+                "arm": ", ".join(filter(None, (ARMS[arm].label, told))),
+                task.labels[train]: exhibit.summary(finals(runs, train), down, 3),
+                task.labels[test_column]: exhibit.summary(test, down),
+                f"test {label} − plain's": said,
                 "not paired": apart,
                 "n": exhibit.count(test),
-                "all test errors": exhibit.listed(test.values()),
+                f"test {label}, each seed": exhibit.listed(test.values()),
             }
         )
         values.append(
-            {"arm": arm, "n": len(known), "diverged": len(test) - len(known)}
+            {"arm": arm}
+            | ({"setting": told} if told else {})
+            | {"n": len(known), "diverged": len(test) - len(known)}
             | {"broke_down": len(down)}
-            | exhibit.interval_values(TRAIN, trained)
-            | exhibit.interval_values(TEST, tested)
-            | exhibit.interval_values("test_error_minus_plain", difference)
-            | exhibit.interval_values("test_error_minus_plain_unpaired", welch)
+            | exhibit.interval_values(train, trained)
+            | exhibit.interval_values(test_column, exhibit.interval_of(test))
+            | exhibit.interval_values("test_minus_plain", difference)
+            | exhibit.interval_values("test_minus_plain_unpaired", welch)
             | exhibit.interval_values(SECONDS, time)
             | {"values": " ".join(map(str, test.values())), "evidence": name}
         )
     return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
 
 
-def _table(name: str, title: str, says: str = "") -> exhibit.Table:
+def _table(name: str, title: str, says: str = "", what: str = "errors") -> exhibit.Table:
     return exhibit.Table(
-        name=f"{name}_errors",
-        title=f"{title}: errors after the last epoch",
+        name=f"{name}_{what}",
+        title=f"{title}: {what} after the last epoch",
         evidence=(name,),
         says=f"{says} {exhibit.MEAN}; the difference from plain is paired by seed, with the t "
         "interval of the differences; not paired: Welch's interval. A run broke down that ends "
@@ -81,4 +92,17 @@ TABLES = (
     _table("mnist_arms", "MNIST"),
     _table("fashion_mnist_arms", "Fashion-MNIST"),
     _table("digits_arms", "Digits"),
+    _table("draw", "DRAW on binarised MNIST", STARTS, "bounds"),
+    _table("draw_small", "DRAW on binarised MNIST, reduced (not figure 4)", STARTS, "bounds"),
+    _table("draw_medium", "DRAW on binarised MNIST, less reduced (not figure 4)", STARTS, "bounds"),
+    *(
+        _table(
+            f"vae_{data}{small}",
+            f"VAE on {title}{', reduced (not figure 3)' * bool(small)}",
+            "",
+            "bounds",
+        )
+        for data, title in (("mnist", "binarised MNIST"), ("cifar", "CIFAR-10"))
+        for small in ("", "_small")
+    ),
 )

@@ -7,9 +7,8 @@ from functools import partial
 import pandas as pd
 
 from wnrepro.analysis import exhibit
-from wnrepro.analysis.canvas import TRAIN
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finite
+from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finite, tested
 from wnrepro.arms import ARMS
 from wnrepro.intervals import T
 
@@ -25,10 +24,18 @@ def first_epoch(errors: Mapping[int, float], percent: float) -> float:
     return min((epoch for epoch, error in errors.items() if error <= percent), default=math.nan)
 
 
-def first_epochs(records: Records, runs: pd.DataFrame, percent: float) -> dict[int, float]:
-    """Seed → the same, for the runs of one arm at one setting."""
-    low = records.curves[records.curves[TRAIN] <= percent]
-    first = low.groupby("identity")["epoch"].min().reindex(runs.index)
+def first_epochs(
+    records: Records, runs: pd.DataFrame, level: float, part: str = "train"
+) -> dict[int, float]:
+    """Seed → the first epoch with a headline metric as good as `level`; NaN if there is none.
+
+    runs: of one arm at one setting. part: of the data.
+    """
+    task = records.task
+    column = tested(task) if part == "test" else f"{part}_{task.headline}"
+    values = records.curves[column]
+    good = records.curves[values <= level if task.smaller_is_better else values >= level]
+    first = good.groupby("identity")["epoch"].min().reindex(runs.index)
     return {int(s): float(epoch) for s, epoch in zip(runs["seed"], first, strict=True)}
 
 
