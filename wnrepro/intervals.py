@@ -121,7 +121,8 @@ def deviation_ratio(ours: Values, theirs: Values) -> Interval:
         raise ValueError(f"no ratio of standard deviations of {ours!r} and {theirs!r}")
     ratio = a.var(ddof=1) / b.var(ddof=1)
     low, high = ratio / stats.f.ppf((0.975, 0.025), len(a) - 1, len(b) - 1)
-    return Interval(*map(float, np.sqrt((ratio, low, high))), DEVIATIONS, n)
+    estimate, low, high = np.sqrt((ratio, low, high)).tolist()
+    return Interval(estimate, low, high, DEVIATIONS, n)
 
 
 def wilson_interval(successes: int, n: int) -> Interval:

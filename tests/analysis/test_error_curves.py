@@ -1,5 +1,6 @@
 """Curves of arms against numbers by hand: means, runs that diverged, runs in progress."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wnrepro.analysis import paper
-from wnrepro.analysis.canvas import TRAIN
+from wnrepro.analysis.canvas import TRAIN, Line, Point
 from wnrepro.analysis.evidence import select
 from wnrepro.analysis.exhibits import FIGURES
 from wnrepro.analysis.exhibits.error_curves import TIME, draw_arms
@@ -41,7 +42,7 @@ def records(folder: Path, *states: str | int) -> Records:
     return load(write(folder / "results", runs))
 
 
-def drawn(found: Records, against: str = "epoch") -> tuple[Axes, dict[str, tuple[float, float]]]:
+def drawn(found: Records, against: str = "epoch") -> tuple[Axes, Mapping[str | Line, Point]]:
     axes = Figure().subplots()
     return axes, draw_arms(axes, found, TRAIN, against)
 

@@ -133,7 +133,7 @@ def test_a_better_bound_by_welchs_interval(id_: str, evidence: str, tmp_path: Pa
         )
     )
     assert verdict(id_, bounds(tmp_path / "worse", evidence, wn=20)).verdict == "not reproduced"
-    few = found.of(found.runs.index[found.runs["seed"] < 2])
+    few = found.of(pd.Index(found.runs[found.runs["seed"] < 2].index))
     assert (verdict(id_, few).verdict, verdict(id_, few).n) == ("inconclusive", "2")
     assert verdict(id_, found.of(found.runs.index[:0])).verdict == "not tested"
 
@@ -146,8 +146,7 @@ def test_a_claim_about_one_start_rests_on_runs_of_that_start(draw_small: Records
 
 def test_a_run_that_diverged_stops_the_verdict(draw_small: Records) -> None:
     runs = draw_small.runs.copy()
-    lost = runs.index[(runs["arm"] == "wn") & (runs["seed"] == 1)]
-    runs.loc[lost, "status"] = DIVERGED
+    runs.loc[(runs["arm"] == "wn") & (runs["seed"] == 1), "status"] = DIVERGED
     row = verdict("O3a", replace(draw_small, runs=runs))
     assert (row.verdict, row.n) == ("inconclusive", "4")
     assert "1 of 5 runs of weight norm, start=unit diverged" in row.because

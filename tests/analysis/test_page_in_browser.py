@@ -237,7 +237,7 @@ def numbers(chrome: Chrome, **sliders: float) -> dict[str, list[float]]:
 
 def arrow(chrome: Chrome, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Where it begins and ends in the picture, y upwards."""
-    path = chrome.find_element(By.CSS_SELECTOR, f".step path.{name}").get_attribute("d")
+    path = chrome.find_element(By.CSS_SELECTOR, f".step path.{name}").get_attribute("d") or ""
     ends = [[float(each) for each in end.split()] for end in re.findall(r"[ML] ([^ML]+)", path)]
     begin, end = torch.tensor(ends[:2], dtype=torch.float64) * torch.tensor([1, -1])
     return begin, end

@@ -77,8 +77,9 @@ def test_digits():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_shapes_sizes_and_types(name: str, dtype: torch.dtype, data_root: Path):
     dataset = load(name, root=data_root, dtype=dtype)
-    assert (len(dataset.train), len(dataset.evaluation)) == catalogue.sizes(name)
-    assert dataset.image_shape == catalogue.entry(name).image_shape
+    facts = catalogue.entry(name)
+    assert (len(dataset.train), len(dataset.evaluation)) == (facts.n_train, facts.n_test)
+    assert dataset.image_shape == facts.image_shape
     assert dataset.evaluation_name == "test"
     for split in (dataset.train, dataset.evaluation):
         assert split.images.shape == (len(split), *dataset.image_shape)

@@ -89,12 +89,15 @@ def test_g_may_start_from_a_number(make, shape):
 
 def test_g_from_a_number_takes_torchs_place_and_spares_what_is_not_chosen():
     model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 4)), nn.Linear(4, 5))
-    torchs = model[0].parametrizations.weight.original1.detach().clone()
-    before = model[1].weight.detach().clone()
+    first: Any = model[0]
+    second: Any = model[1]
+    torchs = first.parametrizations.weight.original1.detach().clone()
+    before = second.weight.detach().clone()
     convert(model, lambda name, _: name == "0", g=2)
-    assert model[0].g.tolist() == [2.0] * 4
-    assert torch.equal(model[0].v, torchs)
-    assert torch.equal(model[1].weight, before)
+    first = model[0]
+    assert first.g.tolist() == [2.0] * 4
+    assert torch.equal(first.v, torchs)
+    assert torch.equal(second.weight, before)
 
 
 @pytest.mark.parametrize(
