@@ -10,6 +10,7 @@ from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.commands.composition import experiments
 from wnrepro.config import Config, as_dict
 from wnrepro.runs.rows import read_rows
+from wnrepro.tasks.dqn import GAMES
 from wnrepro.train import train
 
 Compose = Callable[..., Config]
@@ -17,7 +18,7 @@ Compose = Callable[..., Config]
 DATA_SETS = {"digits": "digits", "mnist": "mnist", "fashion_mnist": "fashion_mnist"}
 DATA_SETS["cifar"] = "cifar10"
 EXPERIMENTS = [f"{name}_{arm}" for name in DATA_SETS for arm in PAPER_ARMS]
-GENERATIVE = ("draw", "vae_mnist", "vae_cifar")
+OTHERS = ("draw", "vae_mnist", "vae_cifar", *(game.replace("atari_", "dqn_") for game in GAMES))
 
 
 def run(config: Config, root: Path) -> list[dict]:
@@ -33,7 +34,7 @@ def small(compose: Compose, root: Path, data_root: Path, *overrides: str) -> Con
 
 
 def test_there_is_one_for_each_data_set() -> None:
-    assert set(experiments()) == {*DATA_SETS, *GENERATIVE}
+    assert set(experiments()) == {*DATA_SETS, *OTHERS}
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -14,7 +14,7 @@ from omegaconf import MISSING, OmegaConf
 
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError, did_you_mean
-from wnrepro.tasks import TaskConfig, part_of
+from wnrepro.tasks import TASKS, TaskConfig, part_of
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
@@ -61,7 +61,8 @@ class NormConfig:
 @dataclass
 class InitConfig:
     name: str = MISSING
-    """none, data_dependent (eq. 5, 6), or auto: the latter where the arm takes it."""
+    """none, data_dependent (eq. 5, 6), or auto: the latter where the arm takes it and the task does
+    not say otherwise."""
     batch_size: int = 500
     """Images in the pass of the data-dependent init."""
 
@@ -216,6 +217,19 @@ def evaluation_size(config: Config) -> int:
     return available if config.data.evaluation_size is None else config.data.evaluation_size
 
 
+def epoch_steps(config: Config) -> tuple[int, int]:
+    """Steps of an epoch, and how many of them its evaluation is worth.
+
+    An image of the evaluation is worth a third of one in training, which has two products more for
+    each of its own. A task that averages its parameters evaluates twice.
+    """
+    if of_task := getattr(part_of(config.task.name, "checks"), "epoch_steps", None):
+        return of_task(config)
+    times = 2 if TASKS[config.task.name].averaged else 1
+    evaluated = math.ceil(times * evaluation_size(config) / (3 * config.batch_size))
+    return training_size(config) // config.batch_size, evaluated
+
+
 def check_sizes(config: Config) -> None:
     """Raise ConfigError where `data` asks for images that its data set does not have."""
     data, facts = config.data, CATALOGUE[config.data.name]
@@ -237,7 +251,7 @@ def compiles(config: Config, device: str) -> bool:
     """
     if config.compile is not None:
         return config.compile
-    steps = config.epochs * (training_size(config) // config.batch_size)
+    steps = config.epochs * epoch_steps(config)[0]
     long = steps >= COMPILED_FROM_STEPS and _checks(config).has_long_steps(config)
     return device == "cuda" and long
 

@@ -1,6 +1,5 @@
 """What a run takes: its arithmetic, and its time on this machine, from a few steps of it."""
 
-import math
 import time
 from dataclasses import dataclass, replace
 
@@ -8,8 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wnrepro import assembly
-from wnrepro.config import Config, evaluation_size, training_size
-from wnrepro.tasks import TASKS, part_of
+from wnrepro.config import Config, epoch_steps
+from wnrepro.tasks import part_of
 
 LONG_SEC = 2.0
 """A step that takes longer is judged by a tenth of its batch: no answer is worth minutes."""
@@ -24,15 +23,8 @@ class Cost:
 
 
 def steps(config: Config) -> int:
-    """Training steps, with evaluation added as the steps that it is worth.
-
-    An image of the evaluation is worth a third of one in training, which has two products more for
-    each of its own. A task that averages its parameters evaluates twice.
-    """
-    per_epoch = training_size(config) // config.batch_size
-    times = 2 if TASKS[config.task.name].averaged else 1
-    evaluated = math.ceil(times * evaluation_size(config) / (3 * config.batch_size))
-    return config.epochs * (per_epoch + evaluated)
+    """Training steps, with evaluation added as the steps that it is worth."""
+    return config.epochs * sum(epoch_steps(config))
 
 
 def measure(config: Config) -> Cost:

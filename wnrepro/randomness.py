@@ -13,6 +13,8 @@ also ran the epochs before.
 | dropout | dropout masks |
 | latent | the latent variables of a generative model |
 | binarise | pixels drawn from their intensities |
+| explore | an agent's random actions |
+| replay | what it learns from |
 """
 
 import hashlib

@@ -77,9 +77,17 @@ def resolve(cfg: DictConfig) -> Config:
     config.runs.root = os.path.expanduser(config.runs.root)
     _shrink(config)
     if config.init.name == "auto" and config.norm.name in ARMS:
-        config.init.name = "data_dependent" if ARMS[config.norm.name].takes_init else "none"
+        config.init.name = "data_dependent" if _initialised(config) else "none"
     _check(config)
     return config
+
+
+def _initialised(config: Config) -> bool:
+    """Whether init=auto initialises from data."""
+    task = TASKS.get(config.task.name)
+    if task is not None and task.initialised is not None:
+        return config.norm.name in task.initialised
+    return ARMS[config.norm.name].takes_init
 
 
 def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
@@ -120,6 +128,8 @@ def _shrink(config: Config) -> None:
     scale, data = config.scale, config.data
     config.epochs = _at_most(config.epochs, scale.max_epochs) or 0
     config.model.width = _at_most(config.model.width, scale.max_width) or 0
+    if config.task.name in TASKS:
+        getattr(part_of(config.task.name, "checks"), "shrink", lambda config: None)(config)
     if data.name not in CATALOGUE:
         return
     facts = CATALOGUE[data.name]

@@ -143,6 +143,8 @@ class _Run:
         self.metrics: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
         self.due, self.saved = 0.0, time.perf_counter()
+        if (large := self.training.large_state) is not None:
+            large.open(directory.path)
         state = checkpoint.load_latest(directory.path, plain)
         if state is None:
             if config.init.name == "data_dependent":
@@ -167,7 +169,7 @@ class _Run:
             def after_step() -> None:
                 self._stop_if_asked()
                 display.step()
-                if time.perf_counter() >= self.saved + SAVING_EVERY_SEC:
+                if self._must_save or time.perf_counter() >= self.saved + SAVING_EVERY_SEC:
                     with training.paused():
                         self.save()
 
@@ -179,7 +181,7 @@ class _Run:
                     if epoch.diverged:
                         state = "diverged"
                     last = epoch.diverged or training.epoch == self.config.epochs
-                    if last or time.perf_counter() >= self.due:
+                    if last or self._must_save or time.perf_counter() >= self.due:
                         self.keep()
                     if not last:
                         self._stop_if_asked()
@@ -192,6 +194,10 @@ class _Run:
     def has_begun(self) -> bool:
         return self.training.epoch > 0 or self.training.step > 0
 
+    @property
+    def _must_save(self) -> bool:
+        return (large := self.training.large_state) is not None and large.full
+
     def _stop_if_asked(self) -> None:
         if self.interruption.requested is not None:
             raise Stopped
@@ -203,6 +209,8 @@ class _Run:
         if self.metrics and state != "interrupted":
             drawn |= pictures.of_task(self.training, self.directory.path)
         self.tracker.finish(state, drawn)
+        if state != "interrupted" and (large := self.training.large_state) is not None:
+            large.remove()
 
     def keep(self) -> None:
         """Save, record and show what there is, and set the time before which not to do it again."""

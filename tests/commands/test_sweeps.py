@@ -30,6 +30,8 @@ SWEEPS = {
     "draw_medium": 12,
     "vae_mnist_small": 10,
     "vae_cifar_small": 6,
+    "minatar_rates": 48,
+    "minatar_small": 60,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
 TRAINING_IMAGES = {"draw_small": 50_000, "draw_medium": 50_000, "vae_mnist_small": 10_000}
@@ -273,3 +275,18 @@ def test_what_is_no_sweep_is_refused_in_one_line(overrides: str, said: str) -> N
     with pytest.raises(ConfigError, match=said) as raised:
         expand(overrides.split())
     assert "\n" not in str(raised.value)
+
+
+def test_minatar_rates_are_chosen_on_other_seeds() -> None:
+    games = [f"minatar_{game}" for game in ("breakout", "seaquest", "space_invaders")]
+    assert grid("minatar_rates", "data.name", "norm.name", "optim.lr", "seed") == product(
+        games, ("plain", "wn"), (0.0001, 0.0003, 0.001, 0.003), (100, 101)
+    )
+    arms = set(grid("minatar_rates", "norm.name", "init.name"))
+    assert arms == {("plain", "none"), ("wn", "data_dependent")}
+    assert grid("minatar_small", "data.name", "norm.name", "init.name", "seed") == product(
+        games, ("plain", "wn"), ("data_dependent", "none"), range(5)
+    )
+    for name in ("minatar_rates", "minatar_small"):
+        keys = ("epochs", "task.epoch_steps", "batch_size", "optim.name", "optim.beta1")
+        assert set(grid(name, *keys)) == {(20, 12_500, 64, "adamax", 0.5)}

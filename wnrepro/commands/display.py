@@ -133,7 +133,7 @@ def _next(config: Config) -> str:
     data = config.data.name.removesuffix("10")
     if config.task.name != FIRST:
         other = "plain" if config.norm.name != "plain" else "wn"
-        return f"+exp={config.model.name}_{other}"
+        return f"+exp={TASKS[config.task.name].experiment(config)}_{other}"
     if config.scale.name != "full":
         return f"+exp={data}_{config.norm.name}"
     if config.norm.name != "plain":

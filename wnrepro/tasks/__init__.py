@@ -3,6 +3,10 @@
     __init__.py     `TASK`: its metrics, their units, which one to look at first, its keys
     checks.py       `check(config)` refuses what the task cannot do; `has_long_steps(config)`:
                     whether a step is worth several CPU threads, and a long run compiling
+                    of a task whose examples are no data set's also `require(config)`, which raises
+                    RunError where something is not installed; `epoch_steps(config)`: steps of an
+                    epoch, and how many of them its evaluation is worth; `shrink(config)`, to
+                    `config.scale`
     assembly.py     `training(config, device)` builds a `wnrepro.training.Training`;
                     `made_up(config, device, n)` the same on n made-up examples, to time a step
 

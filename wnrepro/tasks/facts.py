@@ -1,6 +1,6 @@
 """What is to be known of a task without building it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,9 @@ class Metric:
 class Task:
     """name: in configs. package: where its modules are. metrics: what it measures on each part of
     the data, in the order of their columns. headline: the name of the one to look at first.
-    smaller_is_better: whether that is good of it.
+    smaller_is_better: whether that is good of it. averaged: whether evaluation is repeated with the
+    parameters' average. initialised: the arms that init=auto initialises from data; None for all
+    that can be. experiment: a config's name in conf/exp, without the arm.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Task:
     smaller_is_better: bool = True
     averaged: bool = False
     config: type[TaskConfig] = TaskConfig
+    initialised: tuple[str, ...] | None = None
+    experiment: Callable[[Any], str] = lambda config: config.model.name
 
     @property
     def headline_metric(self) -> Metric:

@@ -6,12 +6,13 @@
     average.py      the parameters' average over the last steps, for evaluation
     sums.py         what a step adds up, on the device
     clock.py        seconds of training, pauses left out
+    record.py       norms by layer, memory: what any training records
 
 Knows no disk, no W&B and no Hydra.
 """
 
 from wnrepro.training.average import ParameterAverage
-from wnrepro.training.protocol import AfterStep, Epoch, Training
+from wnrepro.training.protocol import AfterStep, Epoch, LargeState, Training
 from wnrepro.training.step import Step, compiled
 from wnrepro.training.sums import Sums
 from wnrepro.training.supervised import Objective, SupervisedTraining
@@ -19,6 +20,7 @@ from wnrepro.training.supervised import Objective, SupervisedTraining
 __all__ = [
     "AfterStep",
     "Epoch",
+    "LargeState",
     "Objective",
     "ParameterAverage",
     "Step",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,7 @@ class Epoch:
 
     epoch: counted from 1, the number of epochs done.
     metrics: what the config determines, by column of metrics.csv and in their order: numbers, or
-        None for what is measured after the last epoch only.
+        None for what the epoch has not.
     layers: per layer of the network the mean over its units of `v_norm`, ‖v‖, of `g`, |g|, and of
         `grad_norm`, ‖∇_v L‖ in the last step of the epoch; None for what an arm has not.
     timing: what the machine determines, by column of timing.csv and in their order.
@@ -30,6 +31,28 @@ class Epoch:
     diverged: bool
 
 
+class LargeState(Protocol):
+    """What is too large for a checkpoint and lies in a file beside it: see `Training.large_state`.
+
+    `Training.state_dict` then holds what it takes to check the file, and to go back to where it was
+    at either of the last two checkpoints.
+    """
+
+    def open(self, folder: Path) -> None:
+        """Keep the file in this folder from now on, and find one there that is to be gone on with.
+
+        Called once, before `initialise` or `load_state_dict`.
+        """
+
+    @property
+    def full(self) -> bool:
+        """Whether a checkpoint is due: it must be written before the next step."""
+        ...
+
+    def remove(self) -> None:
+        """Delete the file: the run is over."""
+
+
 class Training(Protocol):
     """One training run, at any moment between two steps.
 
@@ -39,6 +62,11 @@ class Training(Protocol):
 
     epoch: int
     step: int
+
+    @property
+    def large_state(self) -> LargeState | None:
+        """What of the state is not in `state_dict`, but in a file; None where all is."""
+        ...
 
     @property
     def device(self) -> torch.device: ...

@@ -1,7 +1,5 @@
 """Training by gradient steps on a loss, as a generator of epochs."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,12 +9,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from wnrepro.nn import NormalizedLayer
 from wnrepro.optim import Schedule
 from wnrepro.randomness import Streams
 from wnrepro.training.average import ParameterAverage
 from wnrepro.training.clock import Clock
 from wnrepro.training.protocol import AfterStep, Epoch
+from wnrepro.training.record import layer_norms, peak_memory_mib
 from wnrepro.training.step import Batch, Step, compiled
 from wnrepro.training.sums import Sums
 
@@ -102,6 +100,10 @@ class SupervisedTraining:
             torch.cuda.reset_peak_memory_stats(self.device)  # a process may train many runs
 
     @property
+    def large_state(self) -> None:
+        return None
+
+    @property
     def model(self) -> nn.Module:
         return self.objective.model
 
@@ -155,7 +157,7 @@ class SupervisedTraining:
             self._wait()
             self._clock.stop()
         trained = time.perf_counter()
-        layers = _layer_norms(self.model)
+        layers = layer_norms(self.model)
         self.model.eval()
         with self.autocast(), torch.no_grad():
             evaluation = self._evaluated()
@@ -182,7 +184,7 @@ class SupervisedTraining:
                 "train_time_sec": seconds,
                 "evaluation_time_sec": evaluation_time_sec,
                 "samples_per_sec": self.steps_per_epoch * self.batch_size / seconds,
-                "peak_memory_mib": _peak_memory_mib(self.device),
+                "peak_memory_mib": peak_memory_mib(self.device),
             },
             diverged=not abs(training["loss"]) < float("inf"),
         )
@@ -262,36 +264,3 @@ class SupervisedTraining:
         self.streams.load_state_dict(state["streams"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-
-
-@torch.no_grad()
-def _layer_norms(model: nn.Module) -> dict[str, dict[str, float | None]]:
-    """`Epoch.layers` of the model's `NormalizedLayer`s; read in one transfer."""
-    names: list[tuple[str, str]] = []
-    values: list[Tensor] = []
-    for name, layer in model.named_modules():
-        if not isinstance(layer, NormalizedLayer):
-            continue
-        v = layer.v
-        quantities = {"v_norm": v, "g": layer.g, "grad_norm": v.grad}
-        for quantity, tensor in quantities.items():
-            if tensor is not None:
-                names.append((name, quantity))
-                values.append(
-                    layer.by_unit(tensor).flatten(1).norm(dim=1).mean()
-                    if tensor.ndim > 1
-                    else tensor.abs().mean()
-                )
-    read = torch.stack(values).tolist() if values else []
-    layers: dict[str, dict[str, float | None]] = {}
-    for (name, quantity), value in zip(names, read, strict=True):
-        layers.setdefault(name, dict.fromkeys(("v_norm", "g", "grad_norm")))[quantity] = value
-    return layers
-
-
-def _peak_memory_mib(device: torch.device) -> float:
-    """The most that tensors took on a GPU so far; on a CPU, that the process had resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB on Linux

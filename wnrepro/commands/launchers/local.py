@@ -32,6 +32,7 @@ from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.interruption import SIGNALS, Interruption, interrupts_ignored
 from wnrepro.runs.status import read_status
+from wnrepro.tasks import part_of
 
 _IMPORTED = [f"wnrepro.{name}" for name in ("assembly", "data", "models", "tracking", "training")]
 _IMPORTED += ["wnrepro.tasks.supervised", "wnrepro.runs.checkpoint", "wnrepro.analysis.curves"]
@@ -219,13 +220,16 @@ def _gpus(configs: Sequence[Config]) -> list[str]:
 
 
 def _refuse_what_all_lack(configs: Sequence[Config], gpus: Sequence[str]) -> None:
-    """One error of the sweep, and not one of each run: no GPU here, or no data."""
+    """One error of the sweep, and not one of each run: no GPU here, no data, a missing package."""
     if not gpus and any(config.device == "cuda" for config in configs):
         from wnrepro import assembly  # slow; some GPUs are not nvidia-smi's
 
         assembly.device(next(config for config in configs if config.device == "cuda"))
-    for name, root in {(config.data.name, config.data.root) for config in configs}:
-        files.locate(name, root)
+    for config in {(each.data.name, each.data.root): each for each in configs}.values():
+        if require := getattr(part_of(config.task.name, "checks"), "require", None):
+            require(config)
+        else:
+            files.locate(config.data.name, config.data.root)
 
 
 def places(configs: Sequence[Config]) -> int:
