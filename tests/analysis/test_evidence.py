@@ -5,11 +5,13 @@ from functools import cache
 import pytest
 import yaml
 
-from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.analysis.evidence import EVIDENCE, OWN_RATES, select
+from wnrepro.analysis.records import load
 from wnrepro.commands.composition import CONF, expand
 from wnrepro.config import as_dict
 from wnrepro.runs.identity import computed, identity
 
+RESULTS = CONF.parent / "results"
 OTHERS = [["+sweep=mnist_optimizers_lr"], ["+sweep=mnist_arms", "model.dropout=0.1"]]
 
 
@@ -49,6 +51,15 @@ def test_plans_the_seeds_of_its_sweep(name: str) -> None:
         sweep = yaml.safe_load((CONF / "sweep" / f"{given['+sweep']}.yaml").read_text())
         given |= sweep["hydra"]["sweeper"]["params"]
     assert [int(seed) for seed in str(given["seed"]).split(",")] == list(EVIDENCE[name].seeds)
+
+
+@pytest.mark.parametrize("data", OWN_RATES)
+def test_an_arms_own_rate_has_its_lowest_mean_error_on_held_out_images(data: str) -> None:
+    runs = select(load(RESULTS), f"{data}_lr_selection").runs
+    by_rate = runs.groupby(["arm", "learning_rate"])["held_out_error_percent"]
+    assert (by_rate.count() == 3).all()
+    best = by_rate.mean().unstack().idxmin(axis=1)  # of equals the first, the lowest rate
+    assert best.to_dict() == OWN_RATES[data]
 
 
 CHANGES = {

@@ -23,6 +23,7 @@ SWEEPS = {
     "mnist_optimizers_lr": 165,
     "fashion_mnist_arms": 25,
     "fashion_mnist_lr_selection": 18,
+    "own_rates": 20,
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
     "cifar_small": 25,

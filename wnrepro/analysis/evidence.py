@@ -5,7 +5,7 @@ A run is evidence for what its config says, whichever command trained it: 20 of 
 seed, so a run with another width, precision or number of images is never taken for one of these.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,12 @@ OPTIMISER_RATES = {
     "adamax": {"plain": 0.003, "wn": 0.003, "bn": 0.003},
 }
 """conf/sweep/mnist_optimizers.yaml says how they were chosen."""
+SELECTION_RATES = (0.001, 0.003, 0.01)
+OWN_RATES = {
+    "mnist": {"plain": 0.001, "wn": 0.003},
+    "fashion_mnist": {"plain": 0.001, "wn": 0.001},
+}
+"""As in conf/sweep/own_rates.yaml, which says how they were chosen."""
 _OPTIMISERS = {
     "momentum": "optim.gamma=0.9",
     "averaged_momentum": "optim.gamma=0.9",
@@ -180,6 +186,30 @@ def _evidence(
     )
 
 
+def _own_rates(data: str, title: str) -> Iterator[Evidence]:
+    """The runs that give plain and wn each a learning rate, and those that compare them there."""
+    rates = OWN_RATES[data]
+    yield _evidence(
+        f"{data}_lr_selection",
+        f"{title}, MLP 2 × 256, 10,000 training images held out",
+        [
+            _mlp(data, arm, f"optim.lr={rate} data.held_out=10000")
+            for arm in rates
+            for rate in SELECTION_RATES
+        ],
+        3,
+        more_seeds=False,
+    )
+    yield _evidence(
+        f"{data}_own_rates",
+        f"{title}, MLP 2 × 256, plain and wn each at its own learning rate",
+        [_mlp(data, arm, f"optim.lr={rate}") for arm, rate in rates.items()],
+        5,
+        *("+sweep=own_rates", f"+exp={data}_plain,{data}_wn"),
+        more_seeds=False,
+    )
+
+
 def _precisions(
     name: str, title: str, settings: list[Setting], n_seeds: int, *overrides: str
 ) -> tuple[Evidence, Evidence]:
@@ -279,6 +309,8 @@ EVIDENCE: dict[str, Evidence] = {
             5,
             more_seeds=False,
         ),
+        *_own_rates("mnist", "MNIST"),
+        *_own_rates("fashion_mnist", "Fashion-MNIST"),
         _evidence(
             "mnist_optimizers",
             "MNIST, MLP 2 × 256, five optimisers",

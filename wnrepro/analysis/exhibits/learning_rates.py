@@ -147,4 +147,14 @@ TABLES = (
         )
         for name in _HELD_OUT
     ),
+    *(
+        exhibit.Table(
+            name=f"{data}_lr_selection",
+            title=f"{title}: error in percent on 10,000 held-out training images by learning rate",
+            evidence=(f"{data}_lr_selection",),
+            says=f"{exhibit.MEAN}. The rate with the lowest mean is the arm's own.",
+            build=partial(tabulate, column=canvas.HELD_OUT),
+        )
+        for data, title in (("mnist", "MNIST"), ("fashion_mnist", "Fashion-MNIST"))
+    ),
 )
