@@ -50,7 +50,8 @@ def record(root: Path) -> tuple[bytes, Path]:
 def test_an_experiment_is_the_papers_or_minatars(name: str, compose: Compose) -> None:
     plain, wn = (compose(f"+exp={name}_{arm}") for arm in ("plain", "wn"))
     for config, rate, init in ((plain, 0.0001, "none"), (wn, 0.0003, "data_dependent")):
-        assert (config.optim.name, config.optim.lr, config.optim.beta1) == ("adamax", rate, 0.5)
+        optim = as_dict(config)["optim"]
+        assert (optim["name"], optim["lr"], optim["beta1"]) == ("adamax", rate, 0.5)
         assert (config.batch_size, config.init.name) == (64, init)
         assert TASK.experiment(config) == name
     assert compose(f"+exp={name}_wn", "init=none").init.name == "none"
