@@ -219,7 +219,7 @@ def test_what_a_device_still_had_to_do_when_it_was_saved_counts_once(
     def wait(*_: object) -> None:
         clock.now, clock.queued = clock.now + 2 * clock.queued, 0
 
-    monkeypatch.setattr(SupervisedTraining, "_wait", wait)
+    monkeypatch.setattr("wnrepro.training.clock.wait_for", wait)
     train_step, read = SupervisedTraining.train_step, Sums.read
 
     def enqueue(self: SupervisedTraining, batch: tuple[Tensor, ...]) -> None:

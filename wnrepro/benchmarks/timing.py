@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from wnrepro.benchmarks.setting import Setting
+from wnrepro.training.clock import wait_for
 
 Timed = Callable[[], float]
 """Does its work once more and returns how long it took, in seconds."""
@@ -41,11 +42,11 @@ def once(function: Callable[[], object], device: torch.device) -> Timed:
 
 def seconds(function: Callable[[], object], device: torch.device, calls: int = 1) -> float:
     """Mean seconds of `calls` calls; a GPU has finished before the first and after the last."""
-    _wait_for(device)
+    wait_for(device)
     start = time.perf_counter()
     for _ in range(calls):
         function()
-    _wait_for(device)
+    wait_for(device)
     return (time.perf_counter() - start) / calls
 
 
@@ -67,8 +68,3 @@ def _in_blocks(function: Callable[[], object], setting: Setting) -> Timed:
     block_sec = setting.pick(BLOCK_SEC, 0.0)
     calls = max(1, math.ceil(block_sec / seconds(function, setting.device)))
     return lambda: seconds(function, setting.device, calls)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch.optim import Optimizer
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -44,6 +46,15 @@ class Schedule:
     def beta1_at(self, epoch: int) -> float:
         self._check(epoch)
         return self.beta1 if self.constant or 2 * epoch < self.epochs else self.beta1_late
+
+    def set_in(self, optimizer: Optimizer, epoch: int) -> float:
+        """Give the optimiser the numbers of this epoch; its learning rate."""
+        learning_rate = self.learning_rate(epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+            if "betas" in group:
+                group["betas"] = (self.beta1_at(epoch), group["betas"][1])
+        return learning_rate
 
     def _check(self, epoch: int) -> None:
         if not 0 <= epoch < self.epochs:

@@ -4,11 +4,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 
 class Clock:
-    """A stopwatch; `seconds` may be read at any time, and set while it stands still."""
+    """A stopwatch; `seconds` may be read at any time, and set while it stands still.
 
-    def __init__(self) -> None:
+    It stops when the device has done all steps: those that a GPU still has to do take time too.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._before = 0.0
         self._since: float | None = None
 
@@ -25,6 +31,7 @@ class Clock:
         self._since = time.perf_counter()
 
     def stop(self) -> None:
+        wait_for(self._device)
         self._before, self._since = self.seconds, None
 
     @contextmanager
@@ -37,3 +44,9 @@ class Clock:
         finally:
             if running:
                 self.start()
+
+
+def wait_for(device: torch.device) -> None:
+    """Until it has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -90,10 +90,10 @@ class SupervisedTraining:
     average: ParameterAverage | None = None
     epoch: int = 0
     step: int = 0
-    _clock: Clock = field(init=False, default_factory=Clock)  # of the current epoch's steps
     _step: Step | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self._clock = Clock(self.device)  # of the current epoch's steps
         self._sums = Sums(self.device, self.objective.summed)
         self._forward = compiled(self.model) if self.compile else self.model
         if self.device.type == "cuda":
@@ -140,11 +140,7 @@ class SupervisedTraining:
 
     def _train_epoch(self, after_step: AfterStep | None) -> Epoch:
         epoch = self.epoch
-        learning_rate = self.schedule.learning_rate(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-            if "betas" in group:
-                group["betas"] = (self.schedule.beta1_at(epoch), group["betas"][1])
+        learning_rate = self.schedule.set_in(self.optimizer, epoch)
         if self.step == 0:
             self.streams.start_epoch(epoch)
             self._sums.tensor.zero_()
@@ -154,7 +150,6 @@ class SupervisedTraining:
             self._train_steps(after_step)
             sums, n = self._sums.read()  # waits for the device
         finally:
-            self._wait()
             self._clock.stop()
         trained = time.perf_counter()
         layers = layer_norms(self.model)
@@ -232,16 +227,8 @@ class SupervisedTraining:
     def _order_of(self, epoch: int) -> Tensor:
         return self.streams.permutation(self.objective.n_train, epoch).to(self.device)
 
-    def _wait(self) -> None:
-        """Steps that a GPU has not done yet take their time too."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        self._wait()
-        with self._clock.paused():
-            yield
+    def paused(self) -> AbstractContextManager[None]:
+        return self._clock.paused()
 
     def state_dict(self) -> dict[str, Any]:
         return {

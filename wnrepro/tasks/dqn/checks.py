@@ -34,7 +34,7 @@ def shrink(config: Config) -> None:
     """To `config.scale`, whose examples are steps here."""
     task, scale = cast(DQNConfig, config.task), config.scale
     if (most := scale.max_train_size) is not None:
-        smaller = replace(
+        task = replace(
             task,
             epoch_steps=min(task.epoch_steps, most),
             replay_size=min(task.replay_size, most),
@@ -43,10 +43,9 @@ def shrink(config: Config) -> None:
             target_every=min(task.target_every, most // 10),
             init_every=1,
         )
-        config.task = smaller
     if (most := scale.max_evaluation_size) is not None:
-        task = cast(DQNConfig, config.task)
-        config.task = replace(task, evaluation_steps=min(task.evaluation_steps, most))
+        task = replace(task, evaluation_steps=min(task.evaluation_steps, most))
+    config.task = task
 
 
 def check(config: Config) -> None:
@@ -88,8 +87,7 @@ def _check_numbers(task: DQNConfig) -> None:
         in_range(f"task.{key}", getattr(task, key), 0, 1)
     in_range("task.null_ops", task.null_ops, 0, 10_000)
     in_range("task.replay_size", task.replay_size, task.history + 2, 10**10)
-    least = task.history + 2
-    in_range("task.learning_starts", task.learning_starts, least, 10**12)
+    in_range("task.learning_starts", task.learning_starts, task.history + 2, 10**12)
     if task.epoch_steps % task.update_every:
         raise ConfigError(
             f"task.epoch_steps={task.epoch_steps} must be a multiple of "

@@ -4,8 +4,8 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,10 +52,10 @@ class DQNTraining:
     epoch: int = 0
     step: int = 0
     max_score: float | None = None
-    _clock: Clock = field(init=False, default_factory=Clock)  # of the current epoch's steps
 
     def __post_init__(self) -> None:
         task = self.task
+        self._clock = Clock(self.device)  # of the current epoch's steps
         for name in ("explore", "replay"):
             self.streams[name]  # one that is first made within an epoch would not be in its state
         self.player = self._player("game", BEFORE_TRAINING, task.life_loss_ends)
@@ -118,11 +118,7 @@ class DQNTraining:
                 return
 
     def _train_epoch(self, after_step: AfterStep | None) -> Epoch:
-        learning_rate = self.schedule.learning_rate(self.epoch)
-        for group in self.learner.optimizer.param_groups:
-            group["lr"] = learning_rate
-            if "betas" in group:
-                group["betas"] = (self.schedule.beta1_at(self.epoch), group["betas"][1])
+        learning_rate = self.schedule.set_in(self.learner.optimizer, self.epoch)
         if self.step == 0:
             self.streams.start_epoch(self.epoch)
             self._sums.zero_()
@@ -136,7 +132,6 @@ class DQNTraining:
                 if after_step is not None and self.step < self.steps_per_epoch:
                     after_step()
         finally:
-            self._wait()
             self._clock.stop()
         seconds, begun = self._clock.seconds, time.perf_counter()
         updates, scores, games = self._sums.tolist()
@@ -210,15 +205,8 @@ class DQNTraining:
         generator = self._generator("picture", self.schedule.epochs)
         return {"game": strip(player, self.learner, self.task.evaluation_epsilon, generator)}
 
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        self._wait()
-        with self._clock.paused():
-            yield
+    def paused(self) -> AbstractContextManager[None]:
+        return self._clock.paused()
 
     def state_dict(self) -> dict[str, Any]:
         """With the replay in its file: see `Replay.open`."""
