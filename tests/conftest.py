@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Before torch is imported: several tests share the cores, and a thread that waits for another by
+# spinning keeps that one from its core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import hydra
 import pytest
 import torch

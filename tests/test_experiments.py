@@ -29,7 +29,7 @@ def run(config: Config, root: Path) -> list[dict]:
 
 
 def small(compose: Compose, root: Path, data_root: Path, *overrides: str) -> Config:
-    fixed = (f"runs.root={root}", f"data.root={data_root}", "tracker=none", "threads=2")
+    fixed = (f"runs.root={root}", f"data.root={data_root}", "tracker=none", "threads=1")
     return compose(*overrides, *fixed)
 
 
