@@ -193,36 +193,39 @@ def test_values_that_are_not_finite_are_refused_and_not_cached(
 
 
 def test_real_cifar10_images_equal_the_authors_procedure(data_root: Path):
-    """On 5,000 real images, to 1e-9 of the largest value.
+    """On the middle of 3,000 real images, to 1e-9 of the largest value.
 
-    Not tighter: the condition number of Σ + εI is 2e7, and the reference itself moves by 1e-10 of
+    Not tighter: the condition number of Σ + εI is 1e7, and the reference itself moves by 1e-10 of
     its largest value when the images are summed in another order.
     """
-    train = load("cifar10", root=data_root, dtype=torch.float64, train_size=5_000).train.images
+    train = load("cifar10", root=data_root, dtype=torch.float64, train_size=3_000).train.images
+    train = train[:, :, 7:25, 7:25]  # 972 values: more than a panel; an SVD of 3,072 takes a minute
     mean, matrix = _authors(train.numpy(), 1e-5)
     fitted = ZCA.fit(train)
     np.testing.assert_allclose(fitted.mean.numpy(), mean, rtol=0, atol=1e-12)
     np.testing.assert_allclose(fitted.matrix.numpy(), matrix, rtol=0, atol=1e-9 * abs(matrix).max())
-    some = train[:500]
-    expected = (some.flatten(1).numpy() - mean) @ matrix
-    got = fitted.apply(some).flatten(1).numpy()
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * abs(expected).max())
+    expected = (train.flatten(1).numpy() - mean) @ matrix
+    got = fitted.apply(train)
+    np.testing.assert_allclose(
+        got.flatten(1).numpy(), expected, rtol=0, atol=1e-9 * abs(expected).max()
+    )
+    # 1/√(S + ε) leaves each direction a variance of S/(S + ε), a little below 1.
+    assert 0.9 < got.std() < 1
 
 
-def test_all_of_cifar10_and_again_from_the_cache(
-    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_all_of_a_data_set_and_again_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = load("cifar10", root=data_root, whiten=True)
+    scaled, first = load("digits"), load("digits", whiten=True)
     assert len(list(cache.directory().iterdir())) == 1
+    whitening = ZCA.fit(scaled.train.images)
     monkeypatch.setattr(ZCA, "fit", None)  # a second fit would fail
-    again = load("cifar10", root=data_root, whiten=True, train_size=300, evaluation_size=300)
+    again = load("digits", whiten=True, train_size=300, evaluation_size=300)
     assert torch.equal(again.train.images, first.train.images[:300])
     assert torch.equal(again.evaluation.images, first.evaluation.images[:300])
-    # 1/√(S + ε) leaves each direction a variance of S/(S + ε), a little below 1.
-    assert 0.9 < first.train.images.std() < 1
-    assert first.train.images.mean(0).abs().max() < 1e-4
-    assert first.evaluation.images.std() > first.train.images.std()
+    for part, raw in ((first.train, scaled.train), (first.evaluation, scaled.evaluation)):
+        torch.testing.assert_close(part.images, whitening.apply(raw.images), rtol=0, atol=1e-4)
 
 
 def test_autocast_and_gradients_change_nothing():

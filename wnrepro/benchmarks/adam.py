@@ -24,16 +24,15 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 def adam(setting: Setting) -> Iterator[Measurement]:
     for network in (cifar(setting, 96), mnist(setting)):
         with threads(None if setting.gpu else network.threads):
-            training = network.training(setting, network.batch_size, precision="float32")
+            training = network.on_one_batch(setting)
             batch = training.objective.batch(torch.arange(2, device=setting.device))
             training.objective.loss(training.model, batch)[0].backward()
             _check(training.model)
             given = (1e-9, (BETA1, BETA2), EPS)
             ours = Adam(_parameters(training.model), *given)
             usual = torch.optim.Adam(_parameters(training.model), *given, fused=True)
-            times = compare(setting, ours.step, usual.step, repeats=15)
-        a, b = ([1e6 * each for each in series] for series in times)
-        yield Measurement(f"Adam on the parameters of the {network.name}", "µs", a, b, GOAL)
+            times = 1e6 * compare(setting, ours.step, usual.step, repeats=15)
+        yield Measurement(f"Adam on the parameters of the {network.name}", "µs", *times, goal=GOAL)
 
 
 def _parameters(network: nn.Module) -> list[nn.Parameter]:

@@ -52,7 +52,7 @@ def _row(setting: Setting, network: Network, n: int, repeats: int) -> Measuremen
     return Measurement(
         f"images trained per second, {network.name}",
         "images/s",
-        *([n / each for each in series] for series in times),
+        *(n / times),
         goal=GPU_GOAL if setting.gpu else None,
         note=f"{n // network.batch_size} steps; CPU threads of ours: {own_threads}; workers of the "
         f"usual loop: {setting.workers}",

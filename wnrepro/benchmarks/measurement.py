@@ -1,8 +1,9 @@
 """A row of the report: what was measured of ours and of the usual way, and the goal."""
 
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,18 @@ class Measurement:
 
     name: str
     unit: str = ""
-    ours: Sequence[float] = ()
-    usual: Sequence[float] = ()
+    ours: ArrayLike = ()
+    usual: ArrayLike = ()
     goal: Goal | None = None
     note: str = ""
 
     @property
-    def ratios(self) -> list[float]:
-        """ours ÷ usual, per repeat."""
-        if not self.usual:
-            return []
-        return [ours / usual for ours, usual in zip(self.ours, self.usual, strict=True)]
+    def ratios(self) -> np.ndarray:
+        """ours ÷ usual, per repeat; empty without a usual way."""
+        return np.divide(self.ours, self.usual) if np.size(self.usual) else np.array([])
 
     @property
     def met(self) -> bool | None:
         """Whether the median reaches the goal; None without a goal or without numbers."""
-        judged = self.ratios or list(self.ours)
-        return self.goal.met(statistics.median(judged)) if self.goal and judged else None
+        judged = self.ratios if self.ratios.size else np.asarray(self.ours)
+        return self.goal.met(float(np.median(judged))) if self.goal and judged.size else None

@@ -10,12 +10,11 @@ from torch.testing import assert_close
 from wnrepro import assembly
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.config import AdamConfig, Config, DataConfig, ModelConfig, NormConfig, ScheduleConfig
+from wnrepro.tasks.classification.assembly import made_up
 from wnrepro.training import SupervisedTraining
 
 LEARNING_RATE = 0.0003
 """At which all arms learn. It stays, whatever is measured."""
-EPOCHS = 10_000
-
 CPU_WIDTH = 24
 """Of the CIFAR-10 network on a CPU: a quarter of the paper's, a sixteenth of the work."""
 
@@ -34,43 +33,51 @@ class Network:
     threads: int | None = None
 
     def training(
+        self, setting: Setting, n_train: int | None, n_evaluation: int | None = 1
+    ) -> SupervisedTraining:
+        """A run's, with weight norm, on the first so many images (None: all), not whitened."""
+        config = self._config(setting, "wn", setting.precision, self.threads, False)
+        config.data.train_size, config.data.evaluation_size = n_train, n_evaluation
+        return cast(SupervisedTraining, assembly.training(config, setting.device))
+
+    def on_one_batch(
         self,
         setting: Setting,
-        n_train: int | None,
-        n_evaluation: int | None = 1,
-        *,
         arm: str = "wn",
-        precision: str | None = None,
+        precision: str = "float32",
         threads: int | None = None,
+        *,
         eager: bool = False,
     ) -> SupervisedTraining:
-        """As a run's, on the first so many images (None: all), seed 0; it sets torch's threads.
+        """On a batch of made-up images, the same for every arm: to time a step.
 
-        The images are not whitened, which does not change how long a step takes. precision: None
-        for that of a run on this device. eager: neither compiled nor captured on a GPU, as the
-        CIFAR-10 network is for the paper's 200 epochs. The smoke version compiles nothing.
+        eager: neither compiled nor captured on a GPU, as the CIFAR-10 network is for the paper's
+        200 epochs.
         """
-        config = Config(
-            data=DataConfig(
-                *(self.data, False),
-                train_size=n_train,
-                evaluation_size=n_evaluation,
-                root=setting.root,
-            ),
+        config = self._config(setting, arm, precision, threads or self.threads, eager)
+        assembly.prepare(config)
+        torch.manual_seed(0)
+        training = made_up(config, setting.device, self.batch_size)
+        training.capture = False if eager else None
+        return training
+
+    def _config(
+        self, setting: Setting, arm: str, precision: str, threads: int | None, eager: bool
+    ) -> Config:
+        """Seed 0. The smoke version compiles nothing."""
+        return Config(
+            data=DataConfig(self.data, False, root=setting.root),
             model=self.model,
             norm=NormConfig(arm),
             optim=AdamConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
             schedule=ScheduleConfig("constant"),
-            epochs=EPOCHS,
+            epochs=10_000,
             batch_size=self.batch_size,
             seed=0,
-            precision=precision or setting.precision,
+            precision=precision,
             compile=setting.gpu and self.model.depth is None and not (eager or setting.smoke),
-            threads=threads or self.threads,
+            threads=threads,
         )
-        training = cast(SupervisedTraining, assembly.training(config, setting.device))
-        training.capture = False if eager else None
-        return training
 
 
 def cifar(setting: Setting, width: int | None = None) -> Network:

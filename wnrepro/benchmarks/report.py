@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -106,10 +107,10 @@ def _record(group: str, row: Measurement, smoke: bool) -> Record:
     for name, values in (("ours", row.ours), ("usual", row.usual), ("ratio", row.ratios)):
         quantiles = pd.Series(values, dtype=float).quantile([0.5, 0.25, 0.75])
         for suffix, value in zip(("", "_q1", "_q3"), quantiles, strict=True):
-            record[name + suffix] = f"{value:.6g}" if len(values) else ""
+            record[name + suffix] = f"{value:.6g}" if np.size(values) else ""
     met = {True: "yes", False: "no", None: ""}[None if smoke else row.met]
     return record | {
-        "repeats": str(len(row.ours) or ""),
+        "repeats": str(np.size(row.ours) or ""),
         "goal": "" if row.goal is None else str(row.goal),
         "met": met,
         "note": row.note,

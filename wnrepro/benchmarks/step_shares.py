@@ -8,9 +8,9 @@ takes is said by `steps`. On a CPU with one thread, in float32 and in bf16.
 """
 
 import re
-import statistics
 from collections.abc import Iterator, Sequence
 
+import pandas as pd
 import torch
 from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
@@ -21,13 +21,7 @@ from wnrepro.benchmarks.measurement import Goal, Measurement
 from wnrepro.benchmarks.networks import cifar, step_of
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.benchmarks.timing import threads
-from wnrepro.nn import (
-    BatchNorm,
-    Dropout,
-    GaussianNoise,
-    MeanOnlyBatchNorm1d,
-    MeanOnlyBatchNorm2d,
-)
+from wnrepro.nn import BatchNorm, Dropout, GaussianNoise, MeanOnlyBatchNorm1d, MeanOnlyBatchNorm2d
 from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.training import SupervisedTraining
 
@@ -62,20 +56,18 @@ def step_shares(setting: Setting) -> Iterator[Measurement]:
                 yield Measurement(name, note=setting.no_bf16)
                 continue
             with threads(count):
-                options = {"arm": arm, "precision": precision, "threads": count, "eager": True}
-                training = network.training(setting, network.batch_size, **options)
+                training = network.on_one_batch(setting, arm, precision, count, eager=True)
                 shares = _shares(training, setting.pick(7, 2))
-            found = [100 - each[CONVOLUTION] for each in shares]
-            assert max(found) < 100, "no convolution in the profile of a convolutional network"
-            medians = {name: statistics.median(each[name] for each in shares) for name in CLASSES}
-            largest = sorted(CLASSES, key=lambda name: -medians[name])[:5]
-            note = ", ".join(f"{name} {medians[name]:.0f} %" for name in largest)
+            found = 100 - shares[CONVOLUTION].to_numpy()
+            assert found.max() < 100, "no convolution in the profile of a convolutional network"
+            largest = shares.median().nlargest(5)
+            note = ", ".join(f"{name} {share:.0f} %" for name, share in largest.items())
             judged = setting.matrix_units and (arm, precision) == ("wn", "bf16")
             yield Measurement(name, "%", found, goal=AMX_GOAL if judged else None, note=note)
 
 
-def _shares(training: SupervisedTraining, repeats: int) -> list[dict[str, float]]:
-    """Per repeat the percentage of each class."""
+def _shares(training: SupervisedTraining, repeats: int) -> pd.DataFrame:
+    """The percentage of each class, a row per repeat."""
     step, on_gpu = step_of(training), training.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     for _ in range(2):
@@ -87,9 +79,9 @@ def _shares(training: SupervisedTraining, repeats: int) -> list[dict[str, float]
             step()
             if on_gpu:
                 torch.cuda.synchronize()
-        parts = by_class(profiler.events() or [], on_gpu)
-        found.append({name: 100 * part / sum(parts.values()) for name, part in parts.items()})
-    return found
+        found.append(by_class(profiler.events() or [], on_gpu))
+    microseconds = pd.DataFrame(found)
+    return 100 * microseconds.div(microseconds.sum(axis=1), axis=0)
 
 
 def by_class(events: Sequence[FunctionEvent], on_gpu: bool) -> dict[str, float]:

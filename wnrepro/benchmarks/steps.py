@@ -7,8 +7,9 @@ against weight norm: two runs of one thread side by side are the fastest way thr
 protocol on two cores. The least time: see `limit`.
 """
 
-import statistics
 from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.benchmarks.limit import flops, product
@@ -49,12 +50,10 @@ def _rows(
 ) -> Iterator[Measurement]:
     """Each arm ÷ `base`, and weight norm ÷ its least time. said: in the rows' names."""
     network = cifar(setting, 96)
-    options = {"precision": precision, "threads": count}
     with threads(count):
         # All are built before the first runs: building compiled steps forgets what is compiled.
         trainings = {
-            arm: network.training(setting, network.batch_size, arm=arm, **options)
-            for arm in PAPER_ARMS
+            arm: network.on_one_batch(setting, arm, precision, count) for arm in PAPER_ARMS
         }
         # bf16, and TF32, in which a GPU convolves float32, have three digits.
         rtol = 1e-4 if precision == "float32" and not setting.gpu else 2e-2
@@ -62,18 +61,18 @@ def _rows(
         check_same_loss(trainings["mean_only_bn"], trainings["wn_mean_only_bn"], rtol)
         work, large = flops(trainings["wn"]), product(setting, precision)
         functions = [step_of(training) for training in trainings.values()]
-        *series, per_product = compare(setting, *functions, large.run, repeats=7)
+        *series, per_product = 1e3 * compare(setting, *functions, large.run, repeats=7)
     for training in trainings.values():
         check_finite(training)
-    times = {arm: [1e3 * t for t in its] for arm, its in zip(PAPER_ARMS, series, strict=True)}
+    times = dict(zip(PAPER_ARMS, series, strict=True))
     for arm in PAPER_ARMS:
         if arm != base:
             name = f"step of {ARMS[arm].label} ÷ of {ARMS[base].label}, {said}{network.name}"
             yield Measurement(name, "ms", times[arm], times[base], goals.get(arm))
-    least = [1e3 * work * seconds / large.flops for seconds in per_product]
-    share = statistics.median(a / b for a, b in zip(least, times["wn"], strict=True))
+    least = work / large.flops * per_product
+    share = 100 * np.median(least / times["wn"])
     yield Measurement(
         f"step ÷ least time, {ARMS['wn'].label}, {said}{network.name}",
         *("ms", times["wn"], least, least_goal),
-        note=f"{work / 1e9:.3g} GFLOP; {100 * share:.0f} % of the rate of {large.text}",
+        note=f"{work / 1e9:.3g} GFLOP; {share:.0f} % of the rate of {large.text}",
     )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from wnrepro.benchmarks.setting import Setting
@@ -13,26 +14,26 @@ from wnrepro.training.clock import wait_for
 Timed = Callable[[], float]
 """Does its work once more and returns how long it took, in seconds."""
 
-Series = tuple[float, ...]
-"""One number per repeat."""
+Series = np.ndarray
+"""(repeats,), one number per repeat."""
 
 BLOCK_SEC = 0.2
 """A single timing lasts about so long: short calls are repeated within it."""
 
 
-def in_turn(*ways: Timed, repeats: int, warm_up: int = 1) -> tuple[Series, ...]:
-    """Seconds of each way: A B C A B C …, so that what else the machine does meets all alike.
+def in_turn(*ways: Timed, repeats: int, warm_up: int = 1) -> np.ndarray:
+    """Seconds of each way, (ways, repeats), measured A B C A B C …
 
-    The first `warm_up` rounds are not counted.
+    So what else the machine does meets all alike. The first `warm_up` rounds are not counted.
     """
     rounds = [[way() for way in ways] for _ in range(warm_up + repeats)]
-    return tuple(zip(*rounds[warm_up:], strict=True))
+    return np.array(rounds[warm_up:]).T
 
 
-def compare(setting: Setting, *functions: Callable[[], object], repeats: int = 9) -> list[Series]:
-    """Seconds per call of each function, in turn, in blocks of as many calls as take BLOCK_SEC."""
+def compare(setting: Setting, *functions: Callable[[], object], repeats: int = 9) -> np.ndarray:
+    """Seconds per call, (functions, repeats), in turn, in blocks of calls that take BLOCK_SEC."""
     ways = [_in_blocks(function, setting) for function in functions]
-    return list(in_turn(*ways, repeats=setting.pick(repeats, 2), warm_up=setting.pick(1, 0)))
+    return in_turn(*ways, repeats=setting.pick(repeats, 2), warm_up=setting.pick(1, 0))
 
 
 def once(function: Callable[[], object], device: torch.device) -> Timed:

@@ -7,13 +7,14 @@ contiguous, but for the layers' own v, which is channels-last as in the network.
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
 from wnrepro.benchmarks.measurement import Goal, Measurement
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.timing import Series, compare
+from wnrepro.benchmarks.timing import compare
 from wnrepro.nn import WeightNormConv2d, WeightNormLinear
 from wnrepro.nn.weight_norm import weight_norm as ours
 
@@ -36,25 +37,22 @@ Weight = Callable[[Tensor, Tensor], Tensor]
 
 def weight_norm(setting: Setting) -> Iterator[Measurement]:
     shapes = setting.pick(SHAPES, {(96, 3, 3, 3): 1, (10, 192): 1})
-    layers = [times for shape, n in shapes.items() for times in [_times(setting, shape)] * n]
-    network = [tuple(map(sum, zip(*series, strict=True))) for series in zip(*layers, strict=True)]
-    yield from _rows(
-        network, "all layers of the CIFAR network", "the layers' own weight, all of them"
-    )
-    linear = setting.pick(LINEAR, (64, 64))
-    size = "×".join(map(str, linear))
-    yield from _rows(_times(setting, linear), size, f"the layer's own weight {size}")
+    layers = [_times(setting, shape) for shape, n in shapes.items() for _ in range(n)]
+    network = ", all layers of the CIFAR network"
+    yield from _rows(np.sum(layers, 0), network, "the layers' own weight, all of them")
+    shape = setting.pick(LINEAR, (64, 64))
+    size = "×".join(map(str, shape))
+    yield from _rows(_times(setting, shape), f" {size}", f"the layer's own weight {size}")
 
 
-def _rows(times: Sequence[Series], of: str, layer: str) -> Iterator[Measurement]:
-    function, own, usual = ([1e6 * each for each in series] for series in times)
-    comma = "" if of[0].isdigit() else ","
-    yield Measurement(f"weight_norm{comma} {of}", "µs", function, usual, GOAL)
+def _rows(times: np.ndarray, of: str, layer: str) -> Iterator[Measurement]:
+    function, own, usual = 1e6 * times
+    yield Measurement(f"weight_norm{of}", "µs", function, usual, GOAL)
     yield Measurement(layer, "µs", own, usual, GOAL)
 
 
-def _times(setting: Setting, shape: tuple[int, ...]) -> list[Series]:
-    """Seconds of our function, of a layer's weight, of torch's op."""
+def _times(setting: Setting, shape: tuple[int, ...]) -> np.ndarray:
+    """Seconds, (3, repeats), of our function, of a layer's weight, of torch's op."""
     v = torch.randn(shape, device=setting.device, requires_grad=True)
     g = torch.rand(shape[0], *(1,) * (len(shape) - 1), device=setting.device) + 0.5
     g.requires_grad_()
