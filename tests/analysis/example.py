@@ -7,7 +7,8 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
-from wnrepro.analysis.evidence import EVIDENCE, nested
+from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.analysis.settings import nested
 from wnrepro.runs.identity import identity
 from wnrepro.runs.tables import METRICS, SETTINGS, Cells, CollectedRun, write_tables
 from wnrepro.tasks import FIRST, TASKS, task_of

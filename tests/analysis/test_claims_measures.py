@@ -9,8 +9,8 @@ from claims_example import Run, records, table1, table1_runs, verdict
 
 from wnrepro.analysis.claims import measures
 from wnrepro.analysis.claims.measures import norm_by_rate
-from wnrepro.analysis.evidence import CIFAR_RATES, MNIST_RATES
 from wnrepro.analysis.records import Records
+from wnrepro.analysis.settings import CIFAR_RATES, MNIST_RATES
 
 
 def test_seeds_that_only_one_arm_has_are_not_compared():

@@ -17,7 +17,7 @@ from wnrepro.analysis.records import DIVERGED, Records
 from wnrepro.arms import ARMS
 from wnrepro.drawing import label_ends, panels
 from wnrepro.intervals import Interval, t_interval
-from wnrepro.tasks import TASKS
+from wnrepro.tasks import TASKS, Task
 
 TRAIN, TEST, HELD_OUT = "train_error_percent", "test_error_percent", "held_out_error_percent"
 YLABELS = {
@@ -170,12 +170,12 @@ def whole_numbers(axes: Axes, most: int = 6) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True))
 
 
-def fit(axes: Axes, unit: str) -> None:
-    """A logarithmic axis of percentages, and of what falls to less than a tenth."""
+def fit(axes: Axes, task: Task) -> None:
+    """For its headline metric: logarithmic for percentages and what falls to less than a tenth."""
     low, high = axes.dataLim.intervaly
-    if unit == "%":
+    if task.headline_metric.unit == "%":
         log_errors(axes)
-    elif 0 < 10 * low < high:
+    elif task.smaller_is_better and 0 < 10 * low < high:
         log_norms(axes, [axes])
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6))

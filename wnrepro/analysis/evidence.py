@@ -11,112 +11,28 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from wnrepro.analysis.records import Records, finished, setting_identity
+from wnrepro.analysis.settings import (
+    CIFAR_RATES,
+    DQN_GAMES,
+    FIRST_EPOCHS,
+    MINATAR_GRID,
+    MNIST_RATES,
+    OPTIMISER_RATES,
+    OWN_RATES,
+    SELECTION_RATES,
+    Setting,
+    cifar,
+    dqns,
+    draws,
+    minatar,
+    mlp,
+    nested,
+    vaes,
+)
 from wnrepro.arms import ARMS, PAPER_ARMS
 from wnrepro.tasks import Task, task_of
-
-Setting = Mapping[str, Any]
-"""A config without its seed: dotted key → value."""
-
-
-def _keys(text: str) -> dict[str, Any]:
-    """ "optim.lr=0.003 model.name=mlp" → dotted keys with their values."""
-    pairs = (pair.split("=") for pair in text.split())
-    return {key: yaml.safe_load(value) for key, value in pairs}
-
-
-MNIST_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
-CIFAR_RATES = (0.0003, 0.001, 0.003, 0.01)
-FIRST_EPOCHS = 12
-"""By then every curve of the paper's figure 1 has come below its upper edge."""
-OPTIMISER_RATES = {
-    "momentum": {"plain": 0.03, "wn": 0.01, "bn": 0.3},
-    "averaged_momentum": {"plain": 0.3, "wn": 0.1, "bn": 3},
-    "adadelta": {"plain": 0.001, "wn": 0.001, "bn": 0.01},
-    "adam": {"plain": 0.003, "wn": 0.001, "bn": 0.001},
-    "adamax": {"plain": 0.003, "wn": 0.003, "bn": 0.003},
-}
-"""conf/sweep/mnist_optimizers.yaml says how they were chosen."""
-SELECTION_RATES = (0.001, 0.003, 0.01)
-OWN_RATES = {
-    "mnist": {"plain": 0.001, "wn": 0.003},
-    "fashion_mnist": {"plain": 0.001, "wn": 0.001},
-}
-"""As in conf/sweep/own_rates.yaml, which says how they were chosen."""
-_OPTIMISERS = {
-    "momentum": "optim.gamma=0.9",
-    "averaged_momentum": "optim.gamma=0.9",
-    "adadelta": "optim.gamma=0.9 optim.eps=1.0e-8",
-    "adam": "optim.beta1=0.9 optim.beta1_late=0.5 optim.beta2=0.999 optim.eps=1.0e-8",
-    "adamax": "optim.beta1=0.9 optim.beta1_late=0.9 optim.beta2=0.999 optim.eps=1.0e-6",
-}
-_EVERYWHERE = (
-    "data.held_out=0 data.train_size=null data.evaluation_size=null init.batch_size=500 "
-    "schedule.name=half_time precision=float32 optim.lr=0.003 batch_size=100 "
-)
-_MLP = (
-    "data.whiten=false model.name=mlp model.width=256 model.depth=2 model.noise_std=0.0 "
-    "model.dropout=0.0 epochs=20 "
-)
-_CIFAR = (
-    "data.name=cifar10 data.whiten=true model.name=convpool_cnn_c model.width=96 model.depth=null "
-    "model.noise_std=0.15 model.dropout=0.5 epochs=200 "
-)
-_GENERATIVE = (
-    "data.whiten=false model.depth=null model.noise_std=0.0 model.dropout=0.0 "
-    "schedule.name=constant "
-)
-_DRAW = (
-    f"{_GENERATIVE} task.name=draw task.latent=100 task.binarised=fixed task.glimpses=64 "
-    "task.read=2 task.write=5 task.clip_norm=10.0 data.name=mnist data.train_size=50000 "
-    "model.name=draw model.width=256 epochs=100 optim.lr=0.0003 "
-)
-_VAE = (
-    f"{_GENERATIVE} task.name=vae task.latent=32 task.average=0.999 task.flow_depth=2 "
-    "task.flow_width=320 task.depths=[2,2] task.log_scale=0.0 optim.lr=0.002 "
-)
-_VAE_MNIST = (
-    f"{_VAE} task.binarised=fixed task.init_std=1.0 task.free_bits=0.0 data.name=mnist "
-    "data.train_size=50000 model.name=vae_mnist model.width=16 epochs=300 "
-)
-_VAE_CIFAR = (
-    f'{_VAE} task.binarised="no" task.init_std=0.1 task.free_bits=0.25 data.name=cifar10 '
-    "model.name=vae_cifar model.width=160 epochs=450 batch_size=16 "
-)
-_PAIR = ("plain", "wn")
-"""The arms of the paper's figures 3 and 4."""
-
-
-def _setting(base: str, arm: str, changes: str, optimiser: str = "adam") -> Setting:
-    """An arm with its own init; `changes` come last."""
-    init = "data_dependent" if ARMS[arm].takes_init else "none"
-    named = f"norm.name={arm} init.name={init} optim.name={optimiser} {_OPTIMISERS[optimiser]}"
-    return _keys(f"{_EVERYWHERE} {base} {named} {changes}")
-
-
-def _mlp(data: str, arm: str, changes: str = "", optimiser: str = "adam") -> Setting:
-    return _setting(f"{_MLP} data.name={data}", arm, changes, optimiser)
-
-
-def _draws(changes: str = "") -> list[Setting]:
-    """Either arm from either start; without the data-dependent init, as in the paper."""
-    return [
-        _setting(_DRAW, arm, f"init.name=none task.start={start} {changes}")
-        for arm in _PAIR
-        for start in ("unit", "normal")
-    ]
-
-
-def _vaes(base: str, changes: str = "") -> list[Setting]:
-    return [_setting(base, arm, changes, "adamax") for arm in _PAIR]
-
-
-def _cifar(arm: str, changes: str = "") -> Setting:
-    """The paper's protocol; learning rates as in its figure 1."""
-    rate = 0.0003 if arm in ("plain", "plain_frozen_scale") else 0.003
-    return _setting(f"{_CIFAR} optim.lr={rate}", arm, changes)
 
 
 @dataclass(frozen=True)
@@ -124,8 +40,9 @@ class Evidence:
     """One experiment.
 
     title: what captions call it. settings: the configs whose runs belong to it. seeds: so many are
-    in the sweep file, from 0. overrides: of the sweep that trains the settings. more_seeds: whether
-    further ones count; not where single settings of a grid would then have more than others.
+    in the sweep file, from first_seed. overrides: of the sweep that trains the settings.
+    more_seeds: whether further ones count; not where single settings of a grid would then have more
+    than others.
     """
 
     name: str
@@ -134,10 +51,11 @@ class Evidence:
     n_seeds: int
     overrides: tuple[str, ...]
     more_seeds: bool = True
+    first_seed: int = 0
 
     @property
     def seeds(self) -> range:
-        return range(self.n_seeds)
+        return range(self.first_seed, self.first_seed + self.n_seeds)
 
     @property
     def command(self) -> str:
@@ -193,7 +111,7 @@ def _own_rates(data: str, title: str) -> Iterator[Evidence]:
         f"{data}_lr_selection",
         f"{title}, MLP 2 × 256, 10,000 training images held out",
         [
-            _mlp(data, arm, f"optim.lr={rate} data.held_out=10000")
+            mlp(data, arm, f"optim.lr={rate} data.held_out=10000")
             for arm in rates
             for rate in SELECTION_RATES
         ],
@@ -203,7 +121,7 @@ def _own_rates(data: str, title: str) -> Iterator[Evidence]:
     yield _evidence(
         f"{data}_own_rates",
         f"{title}, MLP 2 × 256, plain and wn each at its own learning rate",
-        [_mlp(data, arm, f"optim.lr={rate}") for arm, rate in rates.items()],
+        [mlp(data, arm, f"optim.lr={rate}") for arm, rate in rates.items()],
         5,
         *("+sweep=own_rates", f"+exp={data}_plain,{data}_wn"),
         more_seeds=False,
@@ -227,14 +145,14 @@ EVIDENCE: dict[str, Evidence] = {
         *_precisions(
             "cifar_table1",
             "CIFAR-10, the paper's protocol",
-            [_cifar(arm) for arm in PAPER_ARMS],
+            [cifar(arm) for arm in PAPER_ARMS],
             3,
             "+sweep=cifar_table1",
         ),
         *_precisions(
             "cifar_frozen_scale",
             "CIFAR-10, the released code's plain network",
-            [_cifar("plain_frozen_scale")],
+            [cifar("plain_frozen_scale")],
             3,
             *("+exp=cifar_plain", "norm=plain_frozen_scale", "seed=0,1,2"),
         ),
@@ -242,7 +160,7 @@ EVIDENCE: dict[str, Evidence] = {
             "cifar_lr_selection",
             "CIFAR-10, 5,000 training images held out",
             [
-                _cifar(arm, f"optim.lr={rate} data.held_out=5000")
+                cifar(arm, f"optim.lr={rate} data.held_out=5000")
                 for arm in PAPER_ARMS
                 for rate in CIFAR_RATES
             ],
@@ -252,15 +170,20 @@ EVIDENCE: dict[str, Evidence] = {
         _evidence(
             "cifar_first_epochs",
             f"CIFAR-10, the paper's protocol, the first {FIRST_EPOCHS} of its 200 epochs",
-            [_cifar(arm, f"schedule.name=constant epochs={FIRST_EPOCHS}") for arm in PAPER_ARMS],
+            [cifar(arm, f"schedule.name=constant epochs={FIRST_EPOCHS}") for arm in PAPER_ARMS],
             1,
             # The float32 anchor of the runs in bf16; those need no sweep of their own for it.
-            *("+sweep=cifar_table1", "schedule=constant", f"epochs={FIRST_EPOCHS}", "seed=0"),
+            *(
+                "+sweep=cifar_table1",
+                "schedule=constant",
+                f"epochs={FIRST_EPOCHS}",
+                "seed=0",
+            ),
         ),
         _evidence(
             "cifar_small",
             "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs; not table 1",
-            [_cifar(arm, "model.width=24 epochs=10") for arm in PAPER_ARMS],
+            [cifar(arm, "model.width=24 epochs=10") for arm in PAPER_ARMS],
             5,
         ),
         # Is it the arm or its learning rate? All but plain's runs are those of cifar_small.
@@ -268,30 +191,33 @@ EVIDENCE: dict[str, Evidence] = {
             "cifar_small_one_rate",
             "CIFAR-10 at reduced width 24 (the paper's: 96), 10 epochs, one learning rate, 0.003; "
             "not table 1",
-            [_cifar(arm, "model.width=24 epochs=10 optim.lr=0.003") for arm in PAPER_ARMS],
+            [cifar(arm, "model.width=24 epochs=10 optim.lr=0.003") for arm in PAPER_ARMS],
             5,
             *("+sweep=cifar_small", "optim.lr=0.003"),
         ),
         _evidence(
-            "mnist_arms", "MNIST, MLP 2 × 256", [_mlp("mnist", arm) for arm in PAPER_ARMS], 5
+            "mnist_arms",
+            "MNIST, MLP 2 × 256",
+            [mlp("mnist", arm) for arm in PAPER_ARMS],
+            5,
         ),
         _evidence(
             "fashion_mnist_arms",
             "Fashion-MNIST, MLP 2 × 256",
-            [_mlp("fashion_mnist", arm) for arm in PAPER_ARMS],
+            [mlp("fashion_mnist", arm) for arm in PAPER_ARMS],
             5,
         ),
         _evidence(
             "digits_arms",
             "scikit-learn's digits, MLP 2 × 256",
-            [_mlp("digits", arm, "epochs=30 batch_size=50") for arm in PAPER_ARMS],
+            [mlp("digits", arm, "epochs=30 batch_size=50") for arm in PAPER_ARMS],
             5,
         ),
         _evidence(
             "mnist_init_ablation",
             "MNIST, MLP 2 × 256, with and without the data-dependent init",
             [
-                _mlp("mnist", arm, f"init.name={init}")
+                mlp("mnist", arm, f"init.name={init}")
                 for arm in ARMS
                 if ARMS[arm].takes_init
                 for init in ("data_dependent", "none")
@@ -301,11 +227,7 @@ EVIDENCE: dict[str, Evidence] = {
         _evidence(
             "mnist_lr_robustness",
             "MNIST, MLP 2 × 256, 13 learning rates",
-            [
-                _mlp("mnist", arm, f"optim.lr={rate:f}")
-                for arm in PAPER_ARMS
-                for rate in MNIST_RATES
-            ],
+            [mlp("mnist", arm, f"optim.lr={rate:f}") for arm in PAPER_ARMS for rate in MNIST_RATES],
             5,
             more_seeds=False,
         ),
@@ -315,7 +237,7 @@ EVIDENCE: dict[str, Evidence] = {
             "mnist_optimizers",
             "MNIST, MLP 2 × 256, five optimisers",
             [
-                _mlp("mnist", arm, f"optim.lr={rate}", optimiser)
+                mlp("mnist", arm, f"optim.lr={rate}", optimiser)
                 for optimiser, rates in OPTIMISER_RATES.items()
                 for arm, rate in rates.items()
             ],
@@ -325,47 +247,73 @@ EVIDENCE: dict[str, Evidence] = {
         _evidence(
             "draw",
             "DRAW on binarised MNIST, the paper's size",
-            _draws(),
+            draws(),
             3,
             *("+exp=draw_plain,draw_wn", "task.start=unit,normal", "seed=0,1,2"),
         ),
         _evidence(
             "draw_small",
             "DRAW on binarised MNIST, reduced: 8 glimpses, LSTMs of 128, 6 epochs",
-            _draws("task.glimpses=8 model.width=128 epochs=6 optim.lr=0.001"),
+            draws("task.glimpses=8 model.width=128 epochs=6 optim.lr=0.001"),
             5,
         ),
         _evidence(
             "draw_medium",
             "DRAW on binarised MNIST, reduced: 16 glimpses, LSTMs of 256, 10 epochs",
-            _draws("task.glimpses=16 epochs=10 optim.lr=0.001"),
+            draws("task.glimpses=16 epochs=10 optim.lr=0.001"),
             3,
         ),
         _evidence(
             "vae_mnist",
             "VAE on binarised MNIST, 300 epochs",
-            _vaes(_VAE_MNIST),
+            vaes("mnist"),
             3,
             *("+exp=vae_mnist_plain,vae_mnist_wn", "seed=0,1,2"),
         ),
         _evidence(
             "vae_mnist_small",
             "VAE on binarised MNIST, reduced: 8 to 16 maps, 10,000 images, 60 epochs",
-            _vaes(_VAE_MNIST, "model.width=8 data.train_size=10000 epochs=60"),
+            vaes("mnist", "model.width=8 data.train_size=10000 epochs=60"),
             5,
         ),
         _evidence(
             "vae_cifar",
             "VAE on CIFAR-10, 160 maps, 450 epochs",
-            _vaes(_VAE_CIFAR),
+            vaes("cifar"),
             3,
             *("+exp=vae_cifar_plain,vae_cifar_wn", "seed=0,1,2"),
         ),
         _evidence(
             "vae_cifar_small",
             "VAE on CIFAR-10, reduced: 32 maps, 4 epochs",
-            _vaes(_VAE_CIFAR, "model.width=32 task.log_scale=-3.0 epochs=4"),
+            vaes("cifar", "model.width=32 task.log_scale=-3.0 epochs=4"),
             3,
+        ),
+        *(
+            _evidence(
+                f"dqn_{game}",
+                f"DQN on {game.replace('_', ' ').title()}, the paper's size",
+                dqns(game),
+                3,
+                *(f"+exp=dqn_{game}_plain,dqn_{game}_wn", "seed=0,1,2"),
+            )
+            for game in DQN_GAMES
+        ),
+        _evidence(
+            "minatar_rates",
+            "DQN on MinAtar, 250,000 frames, four learning rates",
+            minatar(MINATAR_GRID),
+            2,
+            first_seed=100,
+            more_seeds=False,
+        ),
+        # Seeds of minatar_rates gave the rates: they do not count.
+        _evidence(
+            "minatar_small",
+            "DQN on MinAtar, 250,000 frames",
+            minatar(),
+            5,
+            more_seeds=False,
         ),
     )
 }
@@ -380,15 +328,3 @@ def select(records: Records, name: str, unfinished: bool = False) -> Records:
     runs = records.runs if unfinished else finished(records.runs)
     pairs = zip(runs["setting"], runs["seed"], strict=True)
     return records.of(runs.index[[EVIDENCE[name].counts(*each) for each in pairs]])
-
-
-def nested(setting: Setting) -> dict[str, Any]:
-    """The setting as it stands in a run's config, without the seed."""
-    config: dict[str, Any] = {}
-    for key, value in setting.items():
-        *groups, last = key.split(".")
-        node = config
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[last] = value
-    return config

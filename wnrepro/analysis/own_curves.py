@@ -39,8 +39,7 @@ def draw(found: Results, drawn: Sequence[Drawn], paper: Paper | None = None) -> 
         ConfigError: the runs are of several tasks.
     """
     task = _task_of(found.final)
-    metric = task.headline_metric
-    columns = [f"{part}_{metric.name}" for part in PARTS]
+    columns = [f"{part}_{task.headline}" for part in PARTS]
     columns = [each for each in columns if found.curves[each].notna().any()] or columns[:1]
     named = {each.line: each.line.name for each in drawn}
     if len(drawn) > _NAMED:
@@ -58,7 +57,7 @@ def draw(found: Results, drawn: Sequence[Drawn], paper: Paper | None = None) -> 
                 ends[line] = end
         canvas.whole_numbers(axes)
         axes.set_ylabel(canvas.YLABELS[column])
-        canvas.fit(axes, metric.unit)
+        canvas.fit(axes, task)
     shown = {line._replace(name=name): ends[line] for line, name in named.items() if line in ends}
     canvas.name_lines(panels[-1], shown)
     return figure

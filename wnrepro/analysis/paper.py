@@ -36,6 +36,7 @@ class Paper:
     curves: by figure, columns arm, epoch, value: of figure1 the training error in percent, without
     the points at its edge (± 0.03; its axis ends at 199); of those in `CURVES` the headline metric
     of our task. table1: arm → test error in percent (Salimans & Kingma 2016, table 1).
+    table2: game, as a config names it → largest score of plain, wn and mnih_2015 (its table 2).
     rerun: arm → test error in percent (Zhang & Sennrich 2019, table 10).
     authors_code: one row per run and epoch of the released code at width 24, with columns arm,
     seed, epoch, train_error_percent, test_error_percent.
@@ -43,6 +44,7 @@ class Paper:
 
     curves: dict[str, pd.DataFrame]
     table1: dict[str, float]
+    table2: dict[str, dict[str, float]]
     rerun: dict[str, float]
     authors_code: pd.DataFrame
 
@@ -65,17 +67,18 @@ def load(folder: Path) -> Paper:
     authors_code = _authors_code(folder.parent / "authors_code" / "runs.csv")
     if not folder.exists():
         nothing = pd.DataFrame(columns=["arm", "epoch", "value"])
-        return Paper(dict.fromkeys(("figure1", *CURVES), nothing), {}, {}, authors_code)
-    figure1 = _read(folder / "figure1_cifar10_train_error_percent.csv", ERRORS[0])
+        return Paper(dict.fromkeys(("figure1", *CURVES), nothing), {}, {}, {}, authors_code)
+    figure1 = _read(folder / "figure1_cifar10_train_error_percent.csv", "arm", ERRORS[0])
     figure1 = figure1.rename(columns={ERRORS[0]: "value"})
     curves = {"figure1": figure1[figure1["value"] < FIGURE1_EDGE_PERCENT]}
     for name, (file, start, slope) in CURVES.items():
         column = "score" if file.endswith("score") else "bound_nats"
-        table = _read(folder / f"{file}.csv", column)
+        table = _read(folder / f"{file}.csv", "arm", column)
         curves[name] = table.assign(value=start + slope * table[column])
     return Paper(
         curves,
         _by_arm(folder / "table1_cifar10_test_error_percent.csv"),
+        _by_game(folder / "table2_dqn_max_score.csv"),
         _by_arm(folder / "rmsnorm_2019_table10_cifar10.csv"),
         authors_code,
     )
@@ -92,12 +95,18 @@ def _authors_code(path: Path) -> pd.DataFrame:
 
 
 def _by_arm(path: Path) -> dict[str, float]:
-    table = _read(path, "test_error_percent").dropna(subset="arm")
+    table = _read(path, "arm", "test_error_percent").dropna(subset="arm")
     return dict(zip(table["arm"], table["test_error_percent"].astype(float), strict=True))
 
 
-def _read(path: Path, column: str) -> pd.DataFrame:
+def _by_game(path: Path) -> dict[str, dict[str, float]]:
+    table = _read(path, *("game", "plain", "wn", "mnih_2015"))
+    names = "atari_" + table.pop("game").str.lower().str.replace(" ", "_")
+    return {str(game): scores.to_dict() for game, scores in table.set_index(names).iterrows()}
+
+
+def _read(path: Path, *columns: str) -> pd.DataFrame:
     table = read_csv(path)
-    if missing := {"arm", column} - set(table.columns):
+    if missing := set(columns) - set(table.columns):
         raise RunError(f"{path} has no column {', '.join(sorted(missing))}; {AGAIN}")
     return table

@@ -7,10 +7,11 @@ import pandas as pd
 
 from wnrepro.analysis import exhibit
 from wnrepro.analysis.canvas import TEST
-from wnrepro.analysis.evidence import EVIDENCE, OWN_RATES, select
+from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.publication import markdown
 from wnrepro.analysis.records import Records, finals, finite
+from wnrepro.analysis.settings import OWN_RATES
 from wnrepro.arms import PAPER_ARMS
 from wnrepro.errors import RunError
 from wnrepro.intervals import paired_difference

@@ -35,6 +35,8 @@ DONE, DIVERGED = "done", "diverged"
 COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
 """Runs whose times are compared must agree in these columns."""
 AGAIN = "take it from version control again"
+Number = str | Callable[[pd.Series], float]
+"""Of a curve, as pandas aggregates it: "mean", "max", or a function."""
 _TEXT = frozenset(
     ("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status")
 ) | {
@@ -186,6 +188,18 @@ def finals(runs: pd.DataFrame, column: str = "") -> dict[int, float]:
         column = tested(task_of(runs["config"].iloc[0]))
     values = runs[column].where(runs["status"] == DONE, math.nan) if len(runs) else ()
     return {int(seed): float(value) for seed, value in zip(runs["seed"], values, strict=True)}
+
+
+def over_epochs(records: Records, runs: pd.DataFrame, of: Number) -> dict[int, float]:
+    """The same for one number of a run's curve: the headline metric on the test set, by epoch.
+
+    of: "mean" is the area under the curve.
+    """
+    if runs.empty:
+        return {}
+    curves = records.curves[records.curves["identity"].isin(runs.index)]
+    values = curves.groupby("identity")[tested(records.task)].agg(of)
+    return finals(runs.assign(value=values), "value")
 
 
 def tested(task: Task) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wnrepro.analysis.evidence import EVIDENCE
+from wnrepro.analysis.settings import DQN_GAMES
 from wnrepro.commands.composition import Sweep, expand
 from wnrepro.commands.estimate import Machine
 from wnrepro.commands.launchers.job import Train
@@ -58,8 +59,11 @@ QUEUE = (
     _entry("VAE on CIFAR-10, figure 3", "vae_cifar"),
     _entry("CIFAR-10, a quarter of the width, 10 epochs", "cifar_small"),
     _entry("the same with plain at the others' learning rate", "cifar_small_one_rate"),
+    _entry("DQN on MinAtar, learning rates", "minatar_rates"),
+    *(_entry(f"DQN on Atari, table 2: {game}", f"dqn_{game}") for game in DQN_GAMES),
 )
-"""In the order in which they are worth a machine's time."""
+"""In the order in which they are worth a machine's time. minatar_small joins them when its rates
+have been chosen."""
 
 
 @dataclass(frozen=True)

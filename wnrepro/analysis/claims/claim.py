@@ -33,7 +33,8 @@ class Claim:
 
     id: the number of the claim in the list of the paper's claims, and a letter for its part.
     words: the paper's, paraphrased. paper: its numbers. quantity: what is measured, in words.
-    measures: one, or several that must all lie in the region (“the best” is better than each).
+    measures: one, or several that must all lie in the region (“the best” is better than each), or
+    `enough` of them, the others not outside.
     judged_by: names of evidence that may give the verdict; the one with most seeds does, the first
     of equals. nearest: evidence shown beside it, which never does; benchmark: the row of the
     benchmark that is shown there too, where one bears on the claim.
@@ -50,9 +51,17 @@ class Claim:
     quantity: str
     measures: tuple[Measure, ...]
     region: Region
+    enough: int | None = None
     judged_by: tuple[str, ...] = FULL
     nearest: tuple[str, ...] = SMALL
     benchmark: str = ""
     expected: float | None = None
     pilot: tuple[float, float] = (0.0, 0.0)
     caveat: str = ""
+
+    @property
+    def criterion(self) -> str:
+        if self.enough is None:
+            return self.region.text()
+        said = f"{self.region.text()} in {self.enough} of {len(self.measures)}"
+        return f"{said}, and wholly outside in none"

@@ -30,7 +30,7 @@ from wnrepro.analysis.claims.measures import (
     rate_range,
     time_ratio,
 )
-from wnrepro.analysis.evidence import CIFAR_RATES, MNIST_RATES
+from wnrepro.analysis.settings import CIFAR_RATES, MNIST_RATES
 from wnrepro.arms import ARMS
 
 CIFAR_SELECTION = ("cifar_lr_selection", "cifar_lr_selection_bf16")

@@ -10,11 +10,10 @@ import pandas as pd
 from wnrepro.analysis.captions import commit, hardware
 from wnrepro.analysis.claims.claim import TIMES, Claim, Region
 from wnrepro.analysis.claims.criteria import CLAIMS, OURS
-from wnrepro.analysis.claims.measures import Sample
+from wnrepro.analysis.claims.measures import Sample, label
 from wnrepro.analysis.claims.seeds import of_pilot
 from wnrepro.analysis.evidence import EVIDENCE, Evidence, select
 from wnrepro.analysis.records import AGAIN, Records, read_csv
-from wnrepro.arms import ARMS
 from wnrepro.intervals import Interval
 from wnrepro.mechanisms import NAMES, verdicts
 from wnrepro.mechanisms.experiment import NOT_TESTED, SEEDS_NEEDED, Outcome, decide
@@ -140,13 +139,16 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     if n < SEEDS_NEEDED:
         because = f"n = {n}; a verdict needs {SEEDS_NEEDED} seeds"
         return Measured(evidence, n, worst, interval, "inconclusive", because)
-    outcome = decide(
-        n,
-        reproduced=_depth(interval, claim.region) > 0,
-        not_reproduced=_outside(interval, claim.region) > 0,
-    )
+    inside = [bool(each) and _depth(each, claim.region) > 0 for _, each in found]
+    outside = _outside(interval, claim.region) > 0
+    enough = claim.enough or len(found)
+    reproduced = sum(inside) >= enough and not outside
+    outcome = decide(n, reproduced=reproduced, not_reproduced=outside)
     where = {"reproduced": "lies within", "not reproduced": "lies outside"}
     because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
+    if claim.enough:
+        because = f"{sum(inside)} of {len(found)} intervals lie within the region"
+        because += ", and one outside" * outside
     notes = "; ".join(filter(None, (worst.note, worst.otherwise)))
     because += f" ({notes})" if notes else ""
     return Measured(evidence, n, worst, interval, outcome, because)
@@ -287,7 +289,7 @@ def _row(role: str, claim: Claim, found: Measured, records: Records, **texts: st
 def _of(claim: Claim, role: str, **found: str) -> Row:
     """A line about the claim, with what was found."""
     known = {"source": claim.source, "paper": claim.paper, "quantity": claim.quantity}
-    return Row(role, claim.id, claim.words, criterion=claim.region.text(), **known, **found)
+    return Row(role, claim.id, claim.words, criterion=claim.criterion, **known, **found)
 
 
 def _number(found: Measured, claim: Claim) -> str:
@@ -299,7 +301,7 @@ def _number(found: Measured, claim: Claim) -> str:
     if len(claim.measures) > 1:
         failed = found.outcome == "not reproduced"
         role = "the comparison that fails" if failed else "the closest call"
-        number += f" against {ARMS[found.sample.against].label}, {role}"
+        number += f" against {label(found.sample.against)}, {role}"
     return number
 
 

@@ -15,7 +15,14 @@ import pandas as pd
 
 from wnrepro.analysis.canvas import TEST, TRAIN
 from wnrepro.analysis.exhibits.thresholds import first_epochs
-from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finals, finite, tested
+from wnrepro.analysis.records import (
+    COMPARABLE_TIMES,
+    DONE,
+    Records,
+    finals,
+    finite,
+    over_epochs,
+)
 from wnrepro.analysis.tidy import keys_of
 from wnrepro.arms import ARMS
 from wnrepro.intervals import PAIRED, Interval, T, deviation_ratio, t_interval, welch_difference
@@ -121,6 +128,11 @@ def best_difference(arm: str, other: str) -> Measure:
     return lambda records: _compared(records, arm, other, _best, paired=False)
 
 
+def area_difference(arm: str, other: str) -> Measure:
+    """The same of the mean over epochs, which is the area under the curve."""
+    return lambda records: _compared(records, arm, other, _area, paired=False)
+
+
 def spread_ratio(arm: str, other: str) -> Measure:
     """Standard deviation over seeds of the headline metric after the last epoch, `arm` over
     `other`. Needs two seeds of each."""
@@ -224,7 +236,7 @@ def epochs_ratio(arm: str, other: str, level: float, part: str = "train") -> Mea
             if neither
             else "",
             note="; ".join(
-                f"{count} of {seeds} runs of {_label(each)} never reach {said}"
+                f"{count} of {seeds} runs of {label(each)} never reach {said}"
                 for each, count in zip((arm, other), never, strict=True)
                 if count
             ),
@@ -337,13 +349,14 @@ def _either_diverged(arm: str, ours: BySeed, other: str, theirs: BySeed) -> str:
 
 def _diverged(arm: str, values: BySeed) -> str:
     out = sum(not math.isfinite(value) for value in values.values())
-    return f"{out} of {len(values)} runs of {_label(arm)} diverged" if out else ""
+    return f"{out} of {len(values)} runs of {label(arm)} diverged" if out else ""
 
 
-def _label(side: str) -> str:
-    """ "wn task.start=unit" → "weight norm, start=unit"."""
+def label(side: str) -> str:
+    """ "wn task.start=unit init.name=none" → "weight norm, start=unit, init=none"."""
     arm, *keys = side.split()
-    return ", ".join([ARMS[arm].label, *(key.rpartition(".")[2] for key in keys)])
+    short = (key.replace(".name=", "=").rpartition(".")[2] for key in keys)
+    return ", ".join([ARMS[arm].label, *short])
 
 
 def _runs_of(records: Records, side: str) -> pd.DataFrame:
@@ -367,11 +380,11 @@ def _final(_: Records, runs: pd.DataFrame) -> BySeed:
 def _best(records: Records, runs: pd.DataFrame) -> BySeed:
     if runs.empty:
         return {}
-    task = records.task
-    epochs = records.curves.groupby("identity")[tested(task)]
-    return finals(
-        runs.assign(best=epochs.min() if task.smaller_is_better else epochs.max()), "best"
-    )
+    return over_epochs(records, runs, "min" if records.task.smaller_is_better else "max")
+
+
+def _area(records: Records, runs: pd.DataFrame) -> BySeed:
+    return over_epochs(records, runs, "mean")
 
 
 def _log_epoch_time(_: Records, runs: pd.DataFrame) -> BySeed:

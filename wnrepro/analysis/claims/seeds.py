@@ -111,8 +111,11 @@ def of_pilot(claim: Claim) -> str:
     """
     sds, true = claim.pilot, claim.expected
     said = f"by a pilot's standard deviations of {sds[0]:g} and {sds[1]:g}"
-    if not any(sds) and (claim.region.low, claim.region.high) == (-math.inf, 0):
-        sds, true, said = (1, 1), -2, "in standard deviations of a run, which are not known"
+    ends = (claim.region.low, claim.region.high)
+    one = claim.region.unit and len(claim.measures) == 1
+    if not any(sds) and one and ends in ((-math.inf, 0), (0, math.inf)):
+        true = math.copysign(2, sum(ends))
+        sds, said = (1, 1), "in standard deviations of a run, which are not known"
     if true is None or not any(sds):
         return ""
     edges = (true, claim.region.low, claim.region.high)

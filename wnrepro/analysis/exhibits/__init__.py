@@ -14,6 +14,7 @@ from wnrepro.analysis.exhibits import (
     learning_rates,
     norms,
     optimisers,
+    scores,
     table1,
     thresholds,
 )
@@ -25,6 +26,7 @@ FIGURES: dict[str, Figure] = {
         first_epochs,
         error_curves,
         beside_paper,
+        scores,
         learning_rates,
         init_ablation,
         optimisers,
@@ -42,6 +44,7 @@ TABLES: dict[str, Table] = {
         learning_rates,
         init_ablation,
         optimisers,
+        scores,
     )
     for table in module.TABLES
 }

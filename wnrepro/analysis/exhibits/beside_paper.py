@@ -28,12 +28,11 @@ def draw(
 
     protocol: ours have the paper's protocol, so that its curves stand behind them, dashed.
     """
-    metric = records.task.headline_metric
     figure, (left, *others) = canvas.begin(title, 1 if protocol else 2, 3.6)
     if protocol:
         draw_paper(left, records, paper, name=theirs)
     ends = draw_arms(left, records, tested(records.task))
-    canvas.fit(left, metric.unit)
+    canvas.fit(left, records.task)
     canvas.name_lines(left, ends)
     for axes in others:
         left.set_title("ours, reduced", fontsize=10.5)
@@ -85,6 +84,7 @@ FIGURES = (
     *_figures("vae_cifar", "figure3_cifar", "VAE on CIFAR-10"),
     *_figures("vae_cifar_small", "figure3_cifar", "VAE on CIFAR-10, reduced", reduced="_small"),
     *_figures("draw", "figure4", "DRAW on binarised MNIST", STARTS),
+    *_figures("dqn_space_invaders", "figure5", "DQN on Space Invaders"),
     *_figures("draw_small", "figure4", "DRAW on binarised MNIST, reduced", STARTS, "_small"),
     *_figures("draw_medium", "figure4", "DRAW on MNIST, less reduced", STARTS, "_medium"),
 )

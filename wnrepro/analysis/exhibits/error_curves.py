@@ -53,8 +53,7 @@ def draw(
 
     authors: with a ring for each run and epoch of the authors' released code.
     """
-    metric = records.task.headline_metric
-    columns = [f"train_{metric.name}", tested(records.task)]
+    columns = [f"train_{records.task.headline}", tested(records.task)]
     columns = [c for c in columns if records.curves[c].notna().any()] or columns[1:]
     figure, panels = canvas.begin(title, len(columns))
     ends: dict[str | Line, Point] = {}
@@ -62,7 +61,7 @@ def draw(
         ends = draw_arms(axes, records, column, against)
         if authors and not paper.authors_code.empty:
             _draw_rings(axes, paper.authors_code, column)
-        canvas.fit(axes, metric.unit)
+        canvas.fit(axes, records.task)
     right = panels[-1]
     if authors and not paper.authors_code.empty:
         runs = len(paper.authors_code.drop_duplicates(["arm", "seed"]))

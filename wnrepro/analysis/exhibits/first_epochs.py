@@ -9,11 +9,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from wnrepro.analysis import canvas, exhibit
-from wnrepro.analysis.evidence import FIRST_EPOCHS
 from wnrepro.analysis.exhibits.error_curves import BAND, TRAINING, common_epochs, draw_arms
 from wnrepro.analysis.exhibits.figure1 import PAPER, draw_paper
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, Records
+from wnrepro.analysis.settings import FIRST_EPOCHS
 from wnrepro.arms import ARMS
 from wnrepro.drawing import INK
 from wnrepro.intervals import t_interval

@@ -11,7 +11,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals, finite
+from wnrepro.analysis.records import (
+    DIVERGED,
+    DONE,
+    Number,
+    Records,
+    arms_in,
+    finals,
+    finite,
+    over_epochs,
+)
 from wnrepro.arms import ARMS
 from wnrepro.intervals import T
 
@@ -83,17 +92,26 @@ def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -
     return (math.inf, known.iloc[-1] if len(known) else math.inf)
 
 
-def tabulate(chosen: dict[str, Records], _: Paper, column: str) -> exhibit.Cells:
-    """Error by arm and learning rate: a row per rate, a column per arm."""
+def tabulate(
+    chosen: dict[str, Records],
+    _: Paper,
+    column: str,
+    of: Number | None = None,
+) -> exhibit.Cells:
+    """Error by arm and learning rate: a row per rate, a column per arm.
+
+    of: in place of `column` after the last epoch this number of the curve, as `over_epochs`.
+    """
     ((name, own),) = chosen.items()
     words: dict[str, dict[float, str]] = {}
     values = []
     for arm in arms_in(own.runs):
         said = words.setdefault(ARMS[arm].label, {})
         for rate, runs in own.runs[own.runs["arm"] == arm].groupby("learning_rate"):
-            seeds = finals(runs, column)
+            seeds = over_epochs(own, runs, of) if of else finals(runs, column)
+            down = exhibit.broken(seeds) if own.task.smaller_is_better else []
             n, found = len(finite(seeds)), exhibit.interval_of(seeds)
-            parts = [exhibit.summary(seeds, exhibit.broken(seeds))] if found else []
+            parts = [exhibit.summary(seeds, down)] if found else []
             parts += [f"{len(seeds) - n} of {len(seeds)} diverged"] if n < len(seeds) else []
             said[rate] = "; ".join(parts)
             values.append(

@@ -1,0 +1,160 @@
+"""Scores of games, where more is better: their curves, three numbers of each run, their rates."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from wnrepro.analysis import canvas, exhibit
+from wnrepro.analysis.exhibits import learning_rates
+from wnrepro.analysis.exhibits.error_curves import BAND, draw_arms
+from wnrepro.analysis.lines import by_setting
+from wnrepro.analysis.paper import Paper
+from wnrepro.analysis.records import Number, Records, finite, over_epochs, tested
+from wnrepro.analysis.settings import DQN_GAMES
+from wnrepro.arms import ARMS
+from wnrepro.intervals import WELCH, Interval, welch_difference
+
+AREA = "area under the curve"
+DIFFERENCE = "weight norm with the data-dependent init − plain without"
+"""The paper's comparison."""
+SAYS = (
+    "Of each run's evaluations (mean scores of the games that ended): area under the curve, their "
+    "mean; largest above its neighbours, the largest minus the mean of those before and after it, "
+    f"by about which noise lifts it. {exhibit.MEAN}; of the difference: {WELCH}."
+)
+
+
+def above_neighbours(scores: pd.Series) -> float:
+    """The largest score minus the mean of the evaluations before and after it; NaN for one score.
+
+    By about so much its noise lifts the largest of many.
+    """
+    values = scores.to_numpy(float)
+    place = int(values.argmax())
+    beside = [*values[max(place - 1, 0) : place], *values[place + 1 : place + 2]]
+    return float(values[place] - np.mean(beside)) if beside else math.nan
+
+
+NUMBERS: Mapping[str, Number] = {
+    AREA: "mean",
+    "last score": "last",
+    "largest score": "max",
+    "largest above its neighbours": above_neighbours,
+}
+"""Of a run's evaluations."""
+
+
+def by_game(records: Records) -> dict[str, Records]:
+    """ "Space Invaders" → its runs."""
+    names = records.runs["data"].str.partition("_")[2].str.replace("_", " ").str.title()
+    return {str(name): records.of(runs.index) for name, runs in records.runs.groupby(names)}
+
+
+def draw(records: Records, _: Paper, title: str) -> Drawing:
+    """A panel for each game."""
+    games = by_game(records)
+    figure, panels = canvas.begin(title, len(games), 3.4)
+    ends: dict[str | canvas.Line, canvas.Point] = {}
+    for axes, (game, own) in zip(panels, games.items(), strict=True):
+        ends = draw_arms(axes, own, tested(own.task))
+        axes.set_title(game, fontsize=10.5)
+        canvas.whole_numbers(axes, 4)
+        canvas.fit(axes, own.task)
+    for axes in panels[1:]:
+        axes.set_ylabel("")
+    canvas.name_lines(panels[-1], ends)
+    return figure
+
+
+def tabulate(chosen: dict[str, Records], paper: Paper) -> exhibit.Cells:
+    """`NUMBERS` by game and setting, then the paper's comparison; beside them the paper's largest,
+    where it has the game."""
+    words, values = [], []
+    for records in chosen.values():
+        for game, own in by_game(records).items():
+            rows: list[tuple[str, str, dict[str, Interval | None]]] = []
+            for _line, told, part in by_setting(own):
+                arm = str(part.runs["arm"].iloc[0])
+                found = {
+                    by: exhibit.interval_of(over_epochs(part, part.runs, of))
+                    for by, of in NUMBERS.items()
+                }
+                rows.append((arm, ", ".join(filter(None, (ARMS[arm].label, told))), found))
+            difference = {by: _welch(own, of) for by, of in NUMBERS.items()}
+            rows.append((DIFFERENCE, DIFFERENCE, difference))
+            theirs = dict(paper.table2.get(str(own.runs["data"].iloc[0]), {}))
+            if theirs:
+                theirs[DIFFERENCE] = theirs["wn"] - theirs["plain"]
+                rows.append(("mnih_2015", "Mnih et al. (2015)", {}))
+            for key, name, found in rows:
+                row = {"game": game, "arm": name}
+                n = max((each.n for each in found.values() if each), default=0)
+                said = {by: exhibit.with_interval(each) for by, each in found.items()}
+                beside = {"the paper's largest": exhibit.number(theirs[key], 0)} if theirs else {}
+                words.append(row | said | {"n": str(n)} | beside)
+                for by, each in found.items():
+                    row |= exhibit.interval_values(by.replace(" ", "_"), each)
+                values.append(row | ({"largest_score_paper": theirs[key]} if theirs else {}))
+    return exhibit.Cells(pd.DataFrame(words).fillna(exhibit.MISSING), pd.DataFrame(values))
+
+
+def _welch(records: Records, of: Number) -> Interval | None:
+    """Of the paper's comparison."""
+    sides = []
+    for arm, init in (("wn", "data_dependent"), ("plain", "none")):
+        runs = records.runs[(records.runs["arm"] == arm) & (records.runs["init"] == init)]
+        sides.append(list(finite(over_epochs(records, runs, of)).values()))
+    return welch_difference(*sides) if all(sides) else None
+
+
+def tabulate_rates(chosen: dict[str, Records], paper: Paper) -> exhibit.Cells:
+    """The area under the curve by game, learning rate and arm."""
+    ((name, records),) = chosen.items()
+    parts = {
+        game: learning_rates.tabulate({name: own}, paper, AREA.replace(" ", "_"), NUMBERS[AREA])
+        for game, own in by_game(records).items()
+    }
+    tables = ([each.words for each in parts.values()], [each.values for each in parts.values()])
+    return exhibit.Cells(
+        *(
+            pd.concat(table, keys=parts, names=["game", ""]).reset_index(0).reset_index(drop=True)
+            for table in tables
+        )
+    )
+
+
+FIGURES = (
+    exhibit.Figure(
+        name="figure5_minatar",
+        title="DQN on MinAtar: scores by epoch",
+        evidence=("minatar_small",),
+        says=f"{BAND} An epoch is 12,500 frames.",
+        draw=draw,
+    ),
+)
+TABLES = (
+    exhibit.Table(
+        name="table2",
+        title="DQN on Atari: scores, ours and the paper's table 2",
+        evidence=tuple(f"dqn_{game}" for game in DQN_GAMES),
+        says=SAYS,
+        build=tabulate,
+    ),
+    exhibit.Table(
+        name="table2_minatar",
+        title="DQN on MinAtar: scores",
+        evidence=("minatar_small",),
+        says=SAYS,
+        build=tabulate,
+    ),
+    exhibit.Table(
+        name="minatar_rates",
+        title="DQN on MinAtar: area under the curve of scores by learning rate",
+        evidence=("minatar_rates",),
+        says=f"{exhibit.MEAN}. The rate with the largest mean is the arm's own in that game.",
+        build=tabulate_rates,
+    ),
+)
