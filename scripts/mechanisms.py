@@ -60,7 +60,7 @@ def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool
     work = results / WORK
     work.mkdir(parents=True, exist_ok=True)
     of = {name: pieces.pieces(load(name), smoke, work) for name in names}
-    todo = [piece for each in of.values() for piece in each if not piece.done]
+    todo = [piece for each in of.values() for piece in each if not piece.path.exists()]
     failed = False
     if todo:
         running = pieces.run(todo, min(jobs, len(todo)), _provenance(work))
@@ -69,7 +69,7 @@ def measure(names: Sequence[str], smoke: bool, jobs: int, results: Path) -> bool
                 failed = True
                 tqdm.write(f"error: {piece.experiment} {dict(piece.part)}: {error}", sys.stderr)
     for name, each in of.items():
-        if all(piece.done for piece in each):
+        if all(piece.path.exists() for piece in each):
             tables.collect(load(name), each, results)
     return failed
 

@@ -107,15 +107,3 @@ def made_up(cosine: float, ratio: float, seeds: int = 4) -> dict:
 )
 def test_the_verdict(cosine: float, ratio: float, seeds: int, outcome: str) -> None:
     assert EXPERIMENT.verdicts(made_up(cosine, ratio, seeds))[0].outcome == outcome
-
-
-def test_the_smoke_version_runs_and_draws() -> None:
-    tables: dict[str, list] = {}
-    for part in parts(True):
-        small_part = {**part, "width": 6} if part["kind"] == "covariance" else {**part, "width": 2}
-        for name, rows in EXPERIMENT.measure(small_part).items():
-            tables.setdefault(name, []).extend(rows)
-    data = {name: pd.DataFrame(rows) for name, rows in tables.items()}
-    assert EXPERIMENT.verdicts(data)[0].outcome == "inconclusive"  # two seeds
-    assert len(EXPERIMENT.draw(data).axes) == 4
-    assert "2 seeds" in EXPERIMENT.caption(data)

@@ -96,15 +96,3 @@ def test_the_verdict(
 ) -> None:
     (found,) = EXPERIMENT.verdicts(made_up(mean_only, bn, seeds, bn_over_examples))
     assert found.outcome == outcome
-
-
-def test_the_smoke_version_runs_and_draws() -> None:
-    rows = [
-        row
-        for part in parts(True)
-        for row in EXPERIMENT.measure({**part, "batches": 50})["mean_noise"]
-    ]
-    data = {"mean_noise": pd.DataFrame(rows)}
-    assert EXPERIMENT.verdicts(data)[0].outcome == "inconclusive"  # two seeds
-    assert len(EXPERIMENT.draw(data).axes) == 3
-    assert "2 seeds" in EXPERIMENT.caption(data)

@@ -6,7 +6,7 @@ import torch
 
 from wnrepro.data import load as load_data
 from wnrepro.mechanisms import load
-from wnrepro.mechanisms.whitening import normalised, parts, whitened
+from wnrepro.mechanisms.whitening import normalised, whitened
 from wnrepro.nn import BatchNorm, WeightNormLinear
 
 EXPERIMENT = load("whitening")
@@ -78,10 +78,3 @@ def made_up(white: float, raw: float, seeds: int = 3) -> dict:
 )
 def test_the_verdict(white: float, raw: float, seeds: int, outcome: str) -> None:
     assert EXPERIMENT.verdicts(made_up(white, raw, seeds))[0].outcome == outcome
-
-
-def test_the_smoke_version_runs_and_draws() -> None:
-    rows = [row for part in parts(True) for row in EXPERIMENT.measure(part)["whitening"]]
-    data = {"whitening": pd.DataFrame(rows)}
-    assert EXPERIMENT.verdicts(data)[0].outcome == "inconclusive"  # two seeds
-    assert len(EXPERIMENT.draw(data).axes) == 2

@@ -175,16 +175,4 @@ def verdict(data: Data) -> Verdict:
     return Verdict(outcome, because, tuple(findings), seeds)
 
 
-def caption(data: Data) -> str:
-    rows = data[NAME]
-    return (
-        "Gradient covariances of the units of a network with weight norm; medians over units and "
-        f"over {rows.seed.nunique()} seeds. Upper left: how close w lies to the dominant "
-        "eigenvector of C. Upper right and lower left: C, and D without the direction of w, in "
-        "which its eigenvalue is 0. Lower right: absolute eigenvalues of the Hessian of the "
-        "training loss, the same function written in w and in (v, g), a smaller network, medians "
-        f"of {data[f'{NAME}_hessians'].seed.nunique()} seeds after training."
-    )
-
-
-EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.conditioning, caption, version=2)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.conditioning, version=2)

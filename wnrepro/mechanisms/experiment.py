@@ -1,10 +1,8 @@
-"""What an experiment is.
+"""What an experiment is: a module with one `EXPERIMENT = Experiment.of("<its name>", …)`.
 
-A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, holds one
-`EXPERIMENT = Experiment.of("<name>", …)`. In the order in which they happen:
+In the order in which they happen:
 
-1. **`<name>.md`** is written before there are results: what the paper claims, what is expected,
-   what would count as reproduced and what as not reproduced.
+1. **`<name>.md`** is written before there are results; its sections are those of `Texts`.
 2. `parts(smoke)` lists the pieces of work. Each is a flat dict of numbers and strings with *every
    setting that its numbers depend on*: arm, learning rate, seed, width, epochs, …
 3. `measure(part)` does one piece, in a process of its own with one thread. It returns rows by
@@ -16,8 +14,7 @@ A module `wnrepro/mechanisms/<name>.py`, listed in `wnrepro.mechanisms.NAMES`, h
    run diverged is said in a column of its own (0 or 1).
 5. `verdict(data)` and `draw(data)` see those CSV files alone, as `{table: DataFrame}`. Anybody can
    repeat the judgement and the figure without the measurement. `verdict` can come out in all three
-   ways; it uses `decide` and the named intervals of `wnrepro.intervals`. `draw` makes a figure
-   about 7 inches wide; it is saved as `<results>/<name>.png`, `.svg` and `-dark.svg`.
+   ways. `draw` makes a figure about 7 inches wide: `<results>/<name>.png`, `.svg`, `-dark.svg`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pandas as pd
+from jinja2 import Template
 from matplotlib.figure import Figure
 
 from wnrepro.intervals import Interval
@@ -109,6 +107,7 @@ class Texts:
     expectation: what should come out and why, written down before it was run.
     reproduced_if, not_reproduced_if: the criteria that `verdict` implements; anything else is
         inconclusive.
+    caption: of the figure, with n; a Jinja template, given `seeds` and the tables by their names.
     afterwards: what the results taught beyond the verdict; caveat: what a reader must know who sees
         the verdict alone, as that a criterion was changed. Both are written after the run.
     """
@@ -121,6 +120,7 @@ class Texts:
     expectation: str
     reproduced_if: str
     not_reproduced_if: str
+    caption: str
     afterwards: str = ""
     caveat: str = ""
     kind: str = "finding"
@@ -138,9 +138,9 @@ class Texts:
 class Experiment:
     """One claim of the paper and its test.
 
-    name: the module's; also the stem of its files. caption: of the figure, with n, from the CSV
-    files. version: part of the identity of every piece; raise it when `measure` changes its
-    numbers.
+    name: the module's; also the stem of its files. verdict: one, or one for each part that is
+    judged by itself. version: part of the identity of every piece; raise it when `measure` changes
+    its numbers.
     """
 
     name: str
@@ -149,7 +149,6 @@ class Experiment:
     measure: Callable[[Part], Tables]
     verdict: Callable[[Data], Verdict | tuple[Verdict, ...]]
     draw: Callable[[Data], Figure]
-    caption: Callable[[Data], str]
     version: int = 1
 
     @classmethod
@@ -158,9 +157,12 @@ class Experiment:
         return cls(name, Texts.of(name), *functions, version=version)
 
     def verdicts(self, data: Data) -> tuple[Verdict, ...]:
-        """One, or one for each part that is judged by itself."""
         found = self.verdict(data)
         return found if isinstance(found, tuple) else (found,)
+
+    def caption(self, data: Data) -> str:
+        seeds = data[self.name].seed.nunique()
+        return Template(self.texts.caption).render(data, seeds=seeds)
 
 
 def decide(seeds: int, *, reproduced: bool, not_reproduced: bool) -> Outcome:

@@ -188,16 +188,4 @@ def _depths(reached: list[int]) -> str:
     return f"{min(reached)}" if min(reached) == max(reached) else f"{min(reached)}–{max(reached)}"
 
 
-def caption(data: Data) -> str:
-    n = data[NAME].seed.nunique()
-    return (
-        "Upper left: variance of the pre-activations, median over the units of a layer, in the "
-        "deepest network; the dashed line is on images that the init did not see. Upper right: "
-        "root of the mean square of the loss's gradient by the pre-activations, before the first "
-        "step. Below: training loss after training at the best of the learning rates, "
-        f"against the depth; one dot per seed, lines: median. n = {n} seeds, bands: their range. "
-        "Dotted: ln 10, the loss of a guess; dashed: half of it, below which training has started."
-    )
-
-
-EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.init, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.init)

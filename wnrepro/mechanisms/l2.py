@@ -246,17 +246,4 @@ def _finding(what: str, penalty: float, runs: pd.DataFrame, precision: str) -> F
     )
 
 
-def caption(data: Data) -> str:
-    n, strongest = data[NAME].seed.nunique(), data[NAME].penalty.max()
-    return (
-        "Upper left: relative change of the logits when every v, g or w is multiplied by a factor, "
-        "which is what a penalty does when the gradient is zero (float32 for v). Upper right: "
-        f"relative difference between the logits of a network trained with penalty λ = "
-        f"{strongest:g} and of its imitation, trained without penalty at the learning rate "
-        "η/(αₜαₜ₊₁); a line ends where a seed's imitation diverges. Lower left: η/‖v‖² under a "
-        "penalty on v, geometric mean over units. Lower right: ‖w‖ after training, relative to "
-        f"training without penalty. Lines: geometric mean, bands: range of {n} seeds."
-    )
-
-
-EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.l2, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.l2)

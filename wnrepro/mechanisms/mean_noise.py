@@ -167,14 +167,4 @@ def verdict(data: Data) -> Verdict:
     return Verdict(outcome, because, tuple(findings), seeds)
 
 
-def caption(data: Data) -> str:
-    rows = data[NAME]
-    return (
-        "Excess kurtosis of the noise by layer and epoch. Solid: of one activation (a unit and an "
-        "example) over random batches, median; band: 10 to 90 % of units and examples. Dashed: of "
-        "a unit's noise over batches and examples together. Grey: where 80 % of estimates from "
-        f"{rows.batches.max():,} Gaussian numbers lie. Medians of {rows.seed.nunique()} seeds."
-    )
-
-
-EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.mean_noise, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.mean_noise)

@@ -178,17 +178,4 @@ def _off_the_law(title: str, runs: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def caption(data: Data) -> str:
-    runs, points = data[NAME], data[f"{NAME}_points"]
-    of_one = points.groupby("optimiser").size()
-    drawn = int((-(-of_one // figures.STEPS_DRAWN)).sum())
-    return (
-        "First three panels: by what fraction ‖v‖ changed in a step, against the length c of that "
-        f"step, for {drawn:,} single steps of single units (every rate, seed 0; dots: it grew). "
-        "The line is the law. Below 1e-7 float32 rounds. Last panel: how much longer the vectors "
-        "are after training than before (geometric mean over units) against their "
-        f"learning rate; line: mean, band: range of {runs.seed.nunique()} seeds."
-    )
-
-
-EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.norm_growth, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.norm_growth)

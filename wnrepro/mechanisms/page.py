@@ -1,6 +1,6 @@
 """The page of results: every claim with its expectation, figure, numbers and verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,34 +24,18 @@ def write(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "cell": lambda text: text.replace("|", "\\|").replace("\n", " "),
-        "commit": commit,
-        "outcome": outcome,
-    }
+    environment.filters["cell"] = lambda text: text.replace("|", "\\|").replace("\n", " ")
+    environment.filters["commit"] = commit
     sections = [
-        _section(number, experiment, rows, results)
-        for number, (experiment, rows) in enumerate(judged, 1)
+        {
+            "texts": experiment.texts,
+            "rows": rows,
+            "tables": []
+            if rows[0].verdict == NOT_TESTED
+            else list(tables.read(experiment.name, results)),
+            "origin": tables.provenance(experiment.name, results),
+        }
+        for experiment, rows in judged
     ]
     text = environment.get_template("page.md.jinja").render(sections=sections, command=command)
     replace_file(results / PAGE, text)
-
-
-def outcome(row: Judged) -> str:
-    """The verdict as it is shown: an identity is verified, or it is not."""
-    if row.kind == "identity":
-        return row.verdict.replace("reproduced", "verified")
-    return row.verdict
-
-
-def _section(
-    number: int, experiment: Experiment, rows: Sequence[Judged], results: Path
-) -> Mapping[str, object]:
-    run = rows[0].verdict != NOT_TESTED
-    return {
-        "number": number,
-        "texts": experiment.texts,
-        "rows": rows,
-        "tables": list(tables.read(experiment.name, results)) if run else [],
-        "origin": tables.provenance(experiment.name, results),
-    }

@@ -25,8 +25,6 @@ from wnrepro.mechanisms.experiment import Experiment, Part
 from wnrepro.replacement import replace_file
 from wnrepro.runs.interruption import interrupts_ignored
 
-Provenance = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -36,40 +34,36 @@ class Piece:
     part: Part
     path: Path
 
-    @property
-    def done(self) -> bool:
-        return self.path.exists()
-
-    def read(self) -> dict[str, Any]:
-        """`tables`, `seconds` and `provenance` as they were written. Raises RunError."""
-        try:
-            record = json.loads(self.path.read_bytes())
-            if record["part"] != dict(self.part):
-                raise ValueError("it is of another part")
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{self.path} is not a measured piece ({error}); delete it") from error
-        return record
+    def measure(self, provenance: Mapping[str, Any]) -> None:
+        start = time.perf_counter()
+        tables = load(self.experiment).measure(self.part)
+        record = {
+            "experiment": self.experiment,
+            "part": self.part,
+            "seconds": round(time.perf_counter() - start, 3),
+            "provenance": provenance,
+            "tables": tables,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(self.path, json.dumps(record, ensure_ascii=False))
 
 
 def pieces(experiment: Experiment, smoke: bool, work: Path) -> list[Piece]:
-    """All pieces of an experiment, in the order of its parts. Raises ValueError for a double."""
-    folder = work / experiment.name
-    found = [
-        Piece(experiment.name, part, folder / f"{identity(experiment, part)}.json")
+    """All pieces of an experiment, in the order of its parts."""
+    name = experiment.name
+    return [
+        Piece(name, part, work / name / f"{identity(experiment, part)}.json")
         for part in experiment.parts(smoke)
     ]
-    if len({piece.path for piece in found}) < len(found):
-        raise ValueError(f"{experiment.name} has the same part twice")
-    return found
 
 
 def identity(experiment: Experiment, part: Part) -> str:
-    text = json.dumps([experiment.name, experiment.version, dict(part)], sort_keys=True)
+    text = json.dumps([experiment.name, experiment.version, part], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run(
-    todo: Sequence[Piece], jobs: int, provenance: Provenance
+    todo: Sequence[Piece], jobs: int, provenance: Mapping[str, Any]
 ) -> Iterator[tuple[Piece, str | None]]:
     """Measure pieces in `jobs` processes of one thread; each as it is done, with its error.
 
@@ -79,7 +73,7 @@ def run(
     context = processes.context("spawn")
     with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
         with interrupts_ignored():
-            waiting = {pool.submit(_measure, piece, provenance): piece for piece in todo}
+            waiting = {pool.submit(piece.measure, provenance): piece for piece in todo}
         try:
             for future in as_completed(waiting):
                 error = future.exception()
@@ -92,17 +86,3 @@ def run(
             for process in multiprocessing.active_children():
                 process.terminate()  # a piece is written whole or not at all
             raise
-
-
-def _measure(piece: Piece, provenance: Provenance) -> None:
-    start = time.perf_counter()
-    tables = load(piece.experiment).measure(piece.part)
-    record = {
-        "experiment": piece.experiment,
-        "part": dict(piece.part),
-        "seconds": round(time.perf_counter() - start, 3),
-        "provenance": dict(provenance),
-        "tables": {name: [dict(row) for row in rows] for name, rows in tables.items()},
-    }
-    piece.path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(piece.path, json.dumps(record, ensure_ascii=False))

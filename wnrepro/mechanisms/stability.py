@@ -176,18 +176,6 @@ def _range_finding(setting: str, arm: str, own: pd.DataFrame) -> Finding:
     )
 
 
-def caption(data: Data) -> str:
-    n = data[NAME].seed.nunique()
-    return (
-        "First three panels: training loss after training (mean of the last epochs) against the "
-        f"learning rate; line: median of {n} seeds, band: their range; a line ends where a seed "
-        "diverges; the dotted line is ln 10, the loss of a guess. The bars below are the range "
-        "within 10 % of the arm's own best, mean of the seeds' ends. Last: η·g/‖v‖ of weight norm "
-        "(geometric mean over units and seeds) over time, one line per learning rate of v, by "
-        f"gradient descent with g and b at a fixed rate; n = {n} seeds."
-    )
-
-
 EXPERIMENT = Experiment.of(
-    NAME, parts, measure, verdict, lambda data: figures.stability(data, ranges(data[NAME])), caption
+    NAME, parts, measure, verdict, lambda data: figures.stability(data, ranges(data[NAME]))
 )

@@ -1,14 +1,13 @@
 """The CSV files of an experiment, written from its pieces and read back; where they come from."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from wnrepro.errors import RunError
 from wnrepro.mechanisms.experiment import Data, Experiment, Row
 from wnrepro.mechanisms.pieces import Piece
 from wnrepro.replacement import make_folder, replace_file
@@ -17,21 +16,17 @@ PROVENANCE_FILE = "provenance.json"
 
 
 def collect(experiment: Experiment, pieces: Sequence[Piece], results: Path) -> None:
-    """Write an experiment's tables and where they come from; older ones are replaced.
-
-    Raises RunError if a piece cannot be read and ValueError for a table of a foreign name.
-    """
+    """Write an experiment's tables and where they come from, in place of older ones."""
     name = experiment.name
-    records = [piece.read() for piece in pieces]
-    tables: dict[str, list[Row]] = {}
+    records = [json.loads(piece.path.read_bytes()) for piece in pieces]
+    tables: dict[str, list[Row]] = defaultdict(list)
     for record in records:
         for table, rows in record["tables"].items():
-            if table != name and not table.startswith(f"{name}_"):
-                raise ValueError(f"a table of {name} cannot be called {table}")
-            tables.setdefault(table, []).extend(rows)
+            tables[table] += rows
     make_folder(results)
-    for stale in set(_files(name, results)) - {results / f"{table}.csv" for table in tables}:
-        stale.unlink()
+    for path in _files(name, results):
+        if path.stem not in tables:
+            path.unlink()
     for table, rows in tables.items():
         replace_file(results / f"{table}.csv", as_csv(rows))
     # How many pieces each combination of commit, versions and machine measured.
@@ -53,14 +48,8 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def read(name: str, results: Path) -> Data:
-    """The tables of experiment `name`. Raises RunError if there are none or one is broken."""
-    files = _files(name, results)
-    if not files:
-        raise RunError(f"{results} holds no {name}.csv: run scripts/mechanisms.py {name} first")
-    try:
-        return {path.stem: pd.read_csv(path) for path in files}
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read the tables of {name} in {results}: {error}") from error
+    """The tables of experiment `name`; none where it was not run."""
+    return {path.stem: pd.read_csv(path) for path in _files(name, results)}
 
 
 def exists(experiment: Experiment, results: Path) -> bool:
@@ -79,9 +68,5 @@ def _files(name: str, results: Path) -> list[Path]:
 
 
 def _provenance(results: Path) -> dict[str, Any]:
-    try:
-        return json.loads((results / PROVENANCE_FILE).read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise RunError(f"{results / PROVENANCE_FILE} cannot be read: {error}") from error
+    path = results / PROVENANCE_FILE
+    return json.loads(path.read_bytes()) if path.exists() else {}

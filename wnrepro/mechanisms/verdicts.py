@@ -4,7 +4,7 @@ Reading them takes no torch; judging does, for the modules of the experiments me
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -47,9 +47,11 @@ class Judged:
     commit: str = ""
     findings: tuple[Finding, ...] = ()
 
-
-_COLUMNS = [field.name for field in fields(Judged) if field.name != "findings"]
-_FINDING_COLUMNS = ["id", *(field.name for field in fields(Finding))]
+    @property
+    def outcome(self) -> str:
+        """The verdict as it is shown: an identity is verified, or it is not."""
+        exact = self.kind == "identity"
+        return self.verdict.replace("reproduced", "verified") if exact else self.verdict
 
 
 def judged(
@@ -89,12 +91,9 @@ def judged(
 def write(folder: Path, rows: Sequence[Judged]) -> None:
     """Write both files, each whole or not at all. Raises RunError if the system refuses."""
     findings = [{"id": row.id, **asdict(each)} for row in rows for each in row.findings]
-    for name, table, columns in (
-        (FINDINGS, findings, _FINDING_COLUMNS),
-        (VERDICTS, [asdict(row) for row in rows], _COLUMNS),
-    ):
-        text = pd.DataFrame(table, columns=columns).to_csv(index=False, lineterminator="\n")
-        replace_file(folder / name, text)
+    verdicts = pd.DataFrame([asdict(row) for row in rows]).drop(columns="findings")
+    for name, table in ((FINDINGS, pd.DataFrame(findings)), (VERDICTS, verdicts)):
+        replace_file(folder / name, table.to_csv(index=False, lineterminator="\n"))
 
 
 def read(folder: Path) -> list[Judged]:
@@ -106,20 +105,18 @@ def read(folder: Path) -> list[Judged]:
     if not (folder / VERDICTS).exists():
         return []
     try:
-        verdicts = _rows(folder / VERDICTS, _COLUMNS)
-        if list(dict.fromkeys(row["name"] for row in verdicts)) != list(NAMES):
+        verdicts, findings = (
+            pd.read_csv(folder / name, dtype=str, keep_default_na=False).to_dict("records")
+            for name in (VERDICTS, FINDINGS)
+        )
+        rows = {row["id"]: Judged(**row | {"seeds": int(row["seeds"])}) for row in verdicts}
+        if list(dict.fromkeys(row.name for row in rows.values())) != list(NAMES):
             raise ValueError(f"{VERDICTS} has no row for each of {', '.join(NAMES)}")
-        of: dict[str, list[Finding]] = {row["id"]: [] for row in verdicts}
-        for row in _rows(folder / FINDINGS, _FINDING_COLUMNS):
-            of[row.pop("id")].append(Finding(**row))
-        return [
-            Judged(
-                **{**row, "seeds": int(row["seeds"])},
-                findings=tuple(of[row["id"]]),
-            )
-            for row in verdicts
-        ]
-    except (OSError, ValueError, KeyError) as error:
+        for finding in findings:
+            row = rows[finding.pop("id")]
+            rows[row.id] = replace(row, findings=(*row.findings, Finding(**finding)))
+        return list(rows.values())
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"cannot read the verdicts in {folder} ({error}): write them again with "
             f"{COMMAND} --figures-only"
@@ -130,13 +127,6 @@ def commit(source: Mapping[str, Any]) -> str:
     """Of an entry of `sources` in provenance.json."""
     name = (source["commit"] or "no commit")[:10]
     return name + (" with changes" if source["dirty"] else "")
-
-
-def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if list(frame) != columns:
-        raise ValueError(f"{path.name} has not the columns {', '.join(columns)}")
-    return frame.to_dict("records")
 
 
 def _one_line(text: str) -> str:

@@ -146,14 +146,4 @@ def verdict(data: Data) -> Verdict:
     return Verdict(outcome, because, tuple(findings), seeds)
 
 
-def caption(data: Data) -> str:
-    seeds = data[NAME].seed.nunique()
-    return (
-        "Largest difference between the outputs of a layer with batch norm and one with weight "
-        "norm that began alike and were trained on the same batches, relative to the largest "
-        "output. ε = 0 in batch norm's denominator, but for the line that names another. Lines: "
-        f"median, bands: range of {seeds} seeds; steps 0, 1, 2, 4, … and the last are shown."
-    )
-
-
-EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.whitening, caption)
+EXPERIMENT = Experiment.of(NAME, parts, measure, verdict, figures.whitening)
