@@ -8,7 +8,7 @@ from shutil import copytree
 from typing import Any
 
 from wnrepro.analysis.evidence import EVIDENCE
-from wnrepro.analysis.settings import nested
+from wnrepro.analysis.settings import FIRST_EPOCHS, nested
 from wnrepro.runs.identity import identity
 from wnrepro.runs.tables import METRICS, SETTINGS, Cells, CollectedRun, write_tables
 from wnrepro.tasks import FIRST, TASKS, task_of
@@ -56,11 +56,13 @@ def run(
     error: Curve = training_error,
     diverged: bool = False,
     so_far: int = 0,
+    sparse: bool = False,
     **changes: str,
 ) -> CollectedRun:
     """A run as it is collected; `changes` replace cells of its row.
 
-    so_far: it is in progress and has come to this epoch.
+    so_far: it is in progress and has come to this epoch. sparse: of a long run not every epoch is
+    there, for drawing takes as long as there are epochs.
     """
     key = identity(config)
     held_out, task = config["data"]["held_out"] > 0, task_of(config)
@@ -68,7 +70,10 @@ def run(
     done = so_far or (3 if diverged else config["epochs"])
     curve: list[Cells] = []
     layers: list[Cells] = []
+    step = max(done // 10, 1) if sparse else 1
     for epoch in range(1, done + 1):
+        if epoch > FIRST_EPOCHS and epoch % step and epoch != done:
+            continue
         value = error(config, epoch)
         last = diverged and epoch == done
         if task is not TASKS[FIRST]:
@@ -107,7 +112,8 @@ def write(folder: Path, runs: Iterable[CollectedRun]) -> Path:
 
 
 def complete(folder: Path) -> Path:
-    return write(folder, [run(config, diverged=diverges(config)) for config in configs()])
+    runs = [run(config, diverged=diverges(config), sparse=True) for config in configs()]
+    return write(folder, runs)
 
 
 def _json(config: dict[str, Any]) -> str:

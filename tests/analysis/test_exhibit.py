@@ -64,7 +64,7 @@ def test_markdown_has_one_cell_per_column() -> None:
 
 def test_csv_has_all_digits_and_an_empty_cell_where_a_number_is_missing(tmp_path: Path) -> None:
     values = pd.DataFrame({"arm": ["plain", "b"], "error": [8.43123456789, math.nan]})
-    table = Table(name="t", title="Title", evidence=(), build=lambda chosen, paper: None)
+    table = Table(name="t", title="Title", evidence=(), rows=lambda records, paper: iter(()))
     write_table(table, Cells(WORDS, values), "A note.", tmp_path)
     assert (tmp_path / "tables" / "t.csv").read_text() == "arm,error\nplain,8.43123456789\nb,\n"
     assert (tmp_path / "tables" / "t.md").read_text().endswith("|\n\nTitle. A note.\n")

@@ -29,7 +29,7 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> Records:
     for name in EVIDENCE:
         for config in configs(name)[:8]:
             if config["seed"] == EVIDENCE[name].first_seed:
-                made = run(config, diverged=diverges(config))
+                made = run(config, diverged=diverges(config), sparse=True)
                 runs[made.row["identity"]] = made
     return load(write(tmp_path_factory.mktemp("first") / "results", runs.values()))
 

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from wnrepro import drawing
 from wnrepro.analysis.records import DIVERGED, Records
@@ -216,7 +216,7 @@ def log_rates(axes: Axes, rates: Iterable[float], most: int = 5) -> None:
     shown = [10.0**d for d in decades[:: -(-len(decades) // most)]] if len(decades) > 1 else known
     axes.xaxis.set_major_locator(FixedLocator(shown))
     if len(decades) <= 1:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -240,7 +240,7 @@ def _set_ticks(axes: Axes, low: float, high: float, shown: list[float], start: f
     """start: where the axis begins to be logarithmic."""
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(FixedLocator(shown))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter("{x:g}")
     minor = []
     if math.log10(high / start) < _MINOR_DECADES:
         decades = range(math.floor(math.log10(start)), math.ceil(math.log10(high)))

@@ -1,11 +1,10 @@
 """Two settings compared: their final numbers over seeds, and what they differ in."""
 
-import math
 from typing import NamedTuple
 
 import pandas as pd
 
-from wnrepro.analysis.records import COMPARABLE_TIMES
+from wnrepro.analysis.records import COMPARABLE_TIMES, finals, finite
 from wnrepro.analysis.selection import shown
 from wnrepro.analysis.tidy import FINAL, differing, keys_of
 from wnrepro.errors import ConfigError
@@ -45,7 +44,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> list[Compared]:
         raise ConfigError(f"A is {tasks[0]} and B {tasks[1]}: they have no metric in common")
     found = []
     for column in (each for each in a if each.startswith(FINAL) and each in b):
-        ours, theirs = (_by_seed(side, column) for side in (a, b))
+        ours, theirs = (finite(finals(side, column)) for side in (a, b))
         if ours and theirs:
             means = (sum(each.values()) / len(each) for each in (ours, theirs))
             welch = welch_difference([*ours.values()], [*theirs.values()])
@@ -76,16 +75,8 @@ def _check(name: str, side: pd.DataFrame) -> None:
         more = f"; they differ in {', '.join(others)} too" if others else ""
         raise ConfigError(f"{name} mixes runs of several settings: add {known}{more}")
     if not (side["status"] == "done").any():
+        counted = ", ".join(f"{n} {status}" for status, n in side["status"].value_counts().items())
         raise ConfigError(
-            f"{name} has no run that is done, but {_counted(side)}; a picture shows these: "
+            f"{name} has no run that is done, but {counted}; a picture shows these: "
             "python -m wnrepro.runs plot"
         )
-
-
-def _by_seed(side: pd.DataFrame, column: str) -> dict[int, float]:
-    values = zip(side["seed"], side[column], strict=True)
-    return {int(seed): float(value) for seed, value in values if math.isfinite(value)}
-
-
-def _counted(side: pd.DataFrame) -> str:
-    return ", ".join(f"{n} {status}" for status, n in side["status"].value_counts().items())

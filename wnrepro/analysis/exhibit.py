@@ -1,8 +1,8 @@
 """What a figure or table of the results is, and how its numbers are written."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ MISSING = "–"
 MEAN = f"In brackets the {T}"
 BROKEN = 2
 """A run has broken down that ends with over so many times the median test error of its setting."""
+
+Rows = Iterator[tuple[dict[str, str], dict[str, Any]]]
+"""Heading → what is read; column → value. Either is empty where it has no such row."""
 
 
 class Cells(NamedTuple):
@@ -55,19 +58,26 @@ class Exhibit:
 
     def notes(self, records: Records) -> str:
         """How it is to be read, n, which runs diverged, what is missing, hardware and commits."""
-        parts = [self.says]
-        for name in self.used(records):
-            parts.append(caption(name, select(records, name, self.in_progress), self.timed))
-        return " ".join(part for part in parts if part)
+        selected = {name: select(records, name, self.in_progress) for name in self.used(records)}
+        said = (caption(name, own, self.timed) for name, own in selected.items())
+        return " ".join(filter(None, (self.says, *said)))
 
     def lacks(self, records: Records) -> list[str]:
         """A line for each evidence that is not complete, with the command that gets the rest."""
-        lines = []
-        for name in self.used(records) or self.evidence:
-            have, planned = EVIDENCE[name].have(records.runs), EVIDENCE[name].planned
-            if have < planned:
-                lines.append(f"{name} has {have} of {planned} runs: {EVIDENCE[name].command}")
-        return lines
+        each = [(EVIDENCE[name], name) for name in self.used(records) or self.evidence]
+        return [
+            f"{name} has {have} of {evidence.planned} runs: {evidence.command}"
+            for evidence, name in each
+            if (have := evidence.have(records.runs)) < evidence.planned
+        ]
+
+    def shown(self, records: Records) -> Records:
+        """The runs of what is shown; their column `evidence` says for what each is."""
+        parts = {name: select(records, name, self.in_progress) for name in self.used(records)}
+        of = {key: name for name, part in parts.items() for key in part.runs.index}
+        found = records.of(pd.Index(of))
+        found = replace(found, runs=found.runs.assign(evidence=found.runs.index.map(of)))
+        return found.timed_alike() if self.timed else found
 
     def _have(self, name: str, records: Records) -> tuple[int, int] | None:
         """Runs to the end and all that are shown; None for none."""
@@ -97,21 +107,23 @@ class Figure(Exhibit):
         return [max(known, key=lambda name: self._have(name, records))]
 
     def drawing(self, records: Records, paper: Paper) -> Drawing:
-        each = {name: select(records, name, self.in_progress) for name in self.used(records)}
-        own = records.of(pd.Index([key for part in each.values() for key in part.runs.index]))
-        shown = own.timed_alike() if self.timed else own
-        first, part = next(iter(each.items()))
-        return self.draw(shown, paper, heading(first, part if self.together else shown))
+        shown, first = self.shown(records), self.used(records)[0]
+        titled = shown.of(shown.runs.index[shown.runs["evidence"] == first])
+        return self.draw(shown, paper, heading(first, titled))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Exhibit):
-    """build: from the selected runs of each evidence that has some, and the paper's numbers."""
+    """rows: from the selected runs and the paper's numbers."""
 
-    build: Callable[[dict[str, Records], Paper], Cells]
+    rows: Callable[[Records, Paper], Rows]
 
     def cells(self, records: Records, paper: Paper) -> Cells:
-        return self.build({name: select(records, name) for name in self.used(records)}, paper)
+        rows = list(self.rows(self.shown(records), paper))
+        first = self.used(records)[0]
+        values = [v | {"evidence": v.get("evidence", first)} for _, v in rows if v]
+        words = pd.DataFrame([said for said, _ in rows if said]).fillna(MISSING)
+        return Cells(words, pd.DataFrame(values))
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -166,6 +178,17 @@ def count(seeds: dict[int, float]) -> str:
     """How many runs an interval is of; those that diverged are counted beside it."""
     n = len(finite(seeds))
     return str(n) if n == len(seeds) else f"{n} of {len(seeds)} ({len(seeds) - n} diverged)"
+
+
+def counts(seeds: dict[int, float]) -> dict[str, int]:
+    """Columns of the CSV: how many runs have a number, and how many diverged."""
+    n = len(finite(seeds))
+    return {"n": n, "diverged": len(seeds) - n}
+
+
+def each_seed(seeds: dict[int, float]) -> dict[str, str]:
+    """Column of the CSV: every value, in the order of seeds."""
+    return {"values": " ".join(map(str, seeds.values()))}
 
 
 def interval_of(seeds: dict[int, float]) -> Interval | None:

@@ -22,7 +22,7 @@ from wnrepro.tasks import PARTS, task_of
 PAGE = Path("index.html")
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _BEYOND_THOUSANDTHS = re.compile(r"(\d\.\d{3})\d+")
-_COLUMNS = {
+_BEFORE = {
     "data": "data",
     "arm": "arm",
     "init": "init",
@@ -33,14 +33,14 @@ _COLUMNS = {
     "precision": "precision",
     "seed": "seed:g",
     "status": "status",
-    "": "",
+}
+_AFTER = {
     "time per epoch, s": "time_per_epoch_sec:.3g",
     "hardware": "cpu",
     "commit": "commit",
     "run": "identity",
 }
-"""Headings of the table of runs → columns of `Records.runs`; numbers with their format. In place of
-the empty one stand the headline metrics of the tasks that have runs."""
+"""Columns of the table of runs before and after those of the headline metrics."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,14 @@ def run_table(records: Records) -> pd.DataFrame:
 
 
 def _columns(records: Records) -> dict[str, str]:
+    """Headings of the table of runs → columns of `Records.runs`; numbers with their format."""
     metrics = {
         task.labels[column].replace(" (", ", ").rstrip(")"): f"{column}:.2f"
         for task in dict.fromkeys(map(task_of, records.runs["config"]))
         for column in (f"{part}_{task.headline}" for part in PARTS)
         if records.runs[column].notna().any() or not column.startswith("held_out")
     }
-    return {
-        head: column
-        for name, of_run in _COLUMNS.items()
-        for head, column in ({name: of_run} if name else metrics).items()
-    }
+    return _BEFORE | metrics | _AFTER
 
 
 def _sizes(run: dict) -> str:

@@ -13,6 +13,7 @@ from wnrepro.analysis.publication import markdown
 from wnrepro.analysis.records import Records, finals, finite
 from wnrepro.analysis.settings import OWN_RATES
 from wnrepro.arms import PAPER_ARMS
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import RunError
 from wnrepro.intervals import paired_difference
 from wnrepro.replacement import replace_file
@@ -63,11 +64,13 @@ def _small(found: Records, paper: Paper) -> str:
 def _own_rates(found: Records) -> str:
     """wn − plain at the one rate of the table, and with each at a rate of its own."""
     said = []
-    for data, title in (("mnist", "MNIST"), ("fashion_mnist", "Fashion-MNIST")):
+    for data in OWN_RATES:
         at_one, own = (_difference(found, f"{data}_{runs}") for runs in ("arms", "own_rates"))
         if at_one and own:
             rates = " and ".join(f"{OWN_RATES[data][arm]:g}" for arm in ("wn", "plain"))
-            said.append(f"on {title} {own} points at {rates}, against {at_one} at one rate")
+            said.append(
+                f"on {CATALOGUE[data].title} {own} points at {rates}, against {at_one} at one rate"
+            )
     if not said:
         return ""
     return (

@@ -37,21 +37,11 @@ COMPARABLE_TIMES = ("device", "cpu", "gpu", "threads", "torch", "commit")
 AGAIN = "take it from version control again"
 Number = str | Callable[[pd.Series], float]
 """Of a curve, as pandas aggregates it: "mean", "max", or a function."""
-_TEXT = frozenset(
-    ("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status")
-) | {
-    "config",
-    "dirty",
-    "layer",
-    "device",
-    "cpu",
-    "gpu",
-    "torch",
-    "python",
-    "commit",
-    "date",
+_TEXT = (
+    *("identity", "name", "data", "arm", "init", "model", "optimizer", "precision", "status"),
+    *("config", "dirty", "layer", "device", "cpu", "gpu", "torch", "python", "commit", "date"),
     "command",
-}
+)
 """Columns that hold text, though a cell may look like a number: a version 2.10, an identity."""
 _WHOLE = ("seed", "epochs", "epochs_done", "width", "batch_size", "held_out", "epoch")
 _COLUMNS = {RUNS_FILE: RUNS_COLUMNS, CURVES_FILE: CURVES_COLUMNS, LAYERS_FILE: LAYERS_COLUMNS}
@@ -252,13 +242,9 @@ def _typed(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> pd.Data
     table = table.reindex(columns=columns)
     if table["identity"].isna().any():
         raise RunError(f"{path} has a row without identity; {AGAIN}")
-    for column in table.columns.difference(list(_TEXT)):
-        try:
-            table[column] = table[column].astype(float)
-        except ValueError as error:
-            raise RunError(
-                f"the column {column} of {path} holds what is no number ({error}); {AGAIN}"
-            ) from None
-        if column in _WHOLE and table[column].notna().all():
-            table[column] = table[column].astype(int)
-    return table
+    try:
+        table = table.astype(dict.fromkeys(table.columns.difference([*_TEXT]), float))
+    except ValueError as error:
+        raise RunError(f"{path} holds what is no number: {error}; {AGAIN}") from None
+    whole = [column for column in _WHOLE if column in table and table[column].notna().all()]
+    return table.astype(dict.fromkeys(whole, int))

@@ -77,7 +77,7 @@ class Measured:
     interval: Interval | None
     outcome: Outcome
     because: str
-    hindered: bool = False
+    hindered: bool
 
 
 def all_rows(records: Records, results: Path) -> list[Row]:
@@ -133,25 +133,24 @@ def measured(claim: Claim, records: Records, evidence: str) -> Measured:
     n = min(interval.n if interval else 0 for _, interval in found)
     worst, interval = min(found, key=lambda each: _standing(each[1], claim.region))
     if hindrance := "; ".join(sample.hindrance for sample, _ in found if sample.hindrance):
-        return Measured(evidence, n, worst, interval, "inconclusive", hindrance, True)
-    if not n:
-        return Measured(evidence, n, worst, interval, NOT_TESTED, "no evidence yet")
-    if n < SEEDS_NEEDED:
-        because = f"n = {n}; a verdict needs {SEEDS_NEEDED} seeds"
-        return Measured(evidence, n, worst, interval, "inconclusive", because)
-    inside = [bool(each) and _depth(each, claim.region) > 0 for _, each in found]
-    outside = _outside(interval, claim.region) > 0
-    enough = claim.enough or len(found)
-    reproduced = sum(inside) >= enough and not outside
-    outcome = decide(n, reproduced=reproduced, not_reproduced=outside)
-    where = {"reproduced": "lies within", "not reproduced": "lies outside"}
-    because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
-    if claim.enough:
-        because = f"{sum(inside)} of {len(found)} intervals lie within the region"
-        because += ", and one outside" * outside
-    notes = "; ".join(filter(None, (worst.note, worst.otherwise)))
-    because += f" ({notes})" if notes else ""
-    return Measured(evidence, n, worst, interval, outcome, because)
+        outcome, because = "inconclusive", hindrance
+    elif not n:
+        outcome, because = NOT_TESTED, "no evidence yet"
+    elif n < SEEDS_NEEDED:
+        outcome, because = "inconclusive", f"n = {n}; a verdict needs {SEEDS_NEEDED} seeds"
+    else:
+        inside = sum(bool(each) and _depth(each, claim.region) > 0 for _, each in found)
+        outside = _outside(interval, claim.region) > 0
+        reproduced = inside >= (claim.enough or len(found)) and not outside
+        outcome = decide(n, reproduced=reproduced, not_reproduced=outside)
+        where = {"reproduced": "lies within", "not reproduced": "lies outside"}
+        because = f"the interval {where.get(outcome, 'reaches across the edge of')} the criterion"
+        if claim.enough:
+            because = f"{inside} of {len(found)} intervals lie within the region"
+            because += ", and one outside" * outside
+        notes = "; ".join(filter(None, (worst.note, worst.otherwise)))
+        because += f" ({notes})" if notes else ""
+    return Measured(evidence, n, worst, interval, outcome, because, bool(hindrance))
 
 
 def ratios(folder: Path) -> pd.DataFrame:
@@ -237,11 +236,8 @@ def _outside(interval: Interval, region: Region) -> float:
 
 def _depth(interval: Interval, region: Region) -> float:
     """How far inside the region the nearer end lies; negative outside of it."""
-    ends = [
-        interval.low - region.low if math.isfinite(region.low) else math.inf,
-        region.high - interval.high if math.isfinite(region.high) else math.inf,
-    ]
-    return min(ends)
+    ends = ((interval.low, region.low), (-interval.high, -region.high))
+    return min(end - edge if math.isfinite(edge) else math.inf for end, edge in ends)
 
 
 def _settle(claim: Claim, chosen: Measured, records: Records) -> str:

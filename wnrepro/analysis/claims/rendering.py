@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -36,8 +36,7 @@ _TEMPLATES = Path(__file__).parents[1] / "templates"
 _CODE = re.compile(r"`([^`]+)`")
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """A claim with what stands beneath it: nearest evidence, or the findings of an experiment."""
 
     row: Row
@@ -49,9 +48,11 @@ def verdicts(rows: Sequence[Row], records: Records) -> dict[str, Any]:
     found = powers(records)
 
     def of(role: str, beneath: str) -> list[Judged]:
-        under = [row for row in rows if row.role == beneath]
-        judged = [row for row in rows if row.role == role]
-        return [Judged(row, [each for each in under if each.id == row.id]) for row in judged]
+        return [
+            Judged(row, [each for each in rows if (each.role, each.id) == (beneath, row.id)])
+            for row in rows
+            if row.role == role
+        ]
 
     return {
         "claims": of(VERDICT, NEAREST),
@@ -93,15 +94,13 @@ def power_table(found: Sequence[Power]) -> list[dict[str, str]]:
 
 def worth(found: Sequence[Power]) -> str:
     """Which claims so many seeds are likely to decide, by the first spread there is of each."""
-    first: dict[str, dict[int, float]] = {}
-    for each in found:
-        first.setdefault(each.claim.id, each.chances)
-    decided: dict[object, list[str]] = {n: [] for n in (*SEEDS, None)}
-    for id_, chances in first.items():
-        decided[next((n for n in SEEDS if chances[n] >= LIKELY), None)].append(id_)
-    left = decided.pop(None)
-    said = [f"{n} seeds: {', '.join(ids)}" for n, ids in decided.items() if ids]
-    return "; ".join(said + [f"more than {SEEDS[-1]}: {', '.join(left)}"] * bool(left))
+    first = {each.claim.id: each.chances for each in reversed(found)}
+    decided: dict[str, list[str]] = {}
+    for id_ in dict.fromkeys(each.claim.id for each in found):
+        enough = (f"{n} seeds" for n in SEEDS if first[id_][n] >= LIKELY)
+        decided.setdefault(next(enough, f"more than {SEEDS[-1]}"), []).append(id_)
+    order = (*(f"{n} seeds" for n in SEEDS), f"more than {SEEDS[-1]}")
+    return "; ".join(f"{n}: {', '.join(decided[n])}" for n in order if n in decided)
 
 
 def tally(judged: Sequence[Judged]) -> dict[str, int]:
@@ -115,17 +114,20 @@ def write(results: Path, rows: Sequence[Row], records: Records) -> None:
     make_folder(results / TABLE.parent)
     said = verdicts(rows, records)
     replace_file(results / MARKDOWN, environment().get_template("claims.md").render(said))
-    frame = pd.DataFrame(map(asdict, rows), columns=list(Row.__dataclass_fields__))
-    replace_file(results / TABLE, frame.to_csv(index=False, lineterminator="\n"))
-    table = [
+    _write_csv(results / TABLE, map(asdict, rows), Row.__dataclass_fields__)
+    powers = [
         {"id": each.claim.id, "expected": each.claim.expected, "evidence": each.evidence}
         | {"sd": each.sd, "n": each.n, "enough": each.enough}
         | {f"power_n{n}": chance for n, chance in each.chances.items()}
         for each in said["powers"]
     ]
     columns = ["id", "expected", "evidence", "sd", "n", "enough", *(f"power_n{n}" for n in SEEDS)]
-    frame = pd.DataFrame(table, columns=columns)
-    replace_file(results / POWER, frame.to_csv(index=False, lineterminator="\n"))
+    _write_csv(results / POWER, powers, columns)
+
+
+def _write_csv(path: Path, rows: Iterable[dict], columns: Iterable[str]) -> None:
+    frame = pd.DataFrame(rows, columns=list(columns))
+    replace_file(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def environment() -> Environment:

@@ -1,6 +1,6 @@
 """Every figure and table of the results, in the order in which they are shown.
 
-A new one is a module with `FIGURES`, `TABLES` or both, and its name in the list below.
+A new one is a module with `FIGURES`, `TABLES` or both, and its name in `_MODULES`.
 """
 
 from wnrepro.analysis.exhibit import Figure, Table
@@ -19,32 +19,13 @@ from wnrepro.analysis.exhibits import (
     thresholds,
 )
 
+_MODULES = (
+    *(figure1, table1, first_epochs, error_curves, beside_paper, scores),
+    *(final_errors, thresholds, learning_rates, init_ablation, optimisers, norms),
+)
 FIGURES: dict[str, Figure] = {
-    figure.name: figure
-    for module in (
-        figure1,
-        first_epochs,
-        error_curves,
-        beside_paper,
-        scores,
-        learning_rates,
-        init_ablation,
-        optimisers,
-        norms,
-    )
-    for figure in module.FIGURES
+    each.name: each for module in _MODULES for each in getattr(module, "FIGURES", ())
 }
 TABLES: dict[str, Table] = {
-    table.name: table
-    for module in (
-        table1,
-        first_epochs,
-        final_errors,
-        thresholds,
-        learning_rates,
-        init_ablation,
-        optimisers,
-        scores,
-    )
-    for table in module.TABLES
+    each.name: each for module in _MODULES for each in getattr(module, "TABLES", ())
 }

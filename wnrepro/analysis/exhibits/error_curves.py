@@ -16,6 +16,7 @@ from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, DONE, UNFINISHED, Records, tested
 from wnrepro.arms import ARMS
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.intervals import T
 
 TIME = "train_time_sec"
@@ -56,15 +57,16 @@ def draw(
     columns = [f"train_{records.task.headline}", tested(records.task)]
     columns = [c for c in columns if records.curves[c].notna().any()] or columns[1:]
     figure, panels = canvas.begin(title, len(columns))
+    rings = paper.authors_code if authors else paper.authors_code.iloc[:0]
     ends: dict[str | Line, Point] = {}
     for axes, column in zip(panels, columns, strict=True):
         ends = draw_arms(axes, records, column, against)
-        if authors and not paper.authors_code.empty:
-            _draw_rings(axes, paper.authors_code, column)
+        for arm, own in rings.groupby("arm"):
+            ring = {"color": ARMS[str(arm)].colour, "markerfacecolor": "none", "markersize": 6}
+            axes.plot(own["epoch"], own[column], "o", zorder=4, **ring)
         canvas.fit(axes, records.task)
     right = panels[-1]
-    if authors and not paper.authors_code.empty:
-        runs = len(paper.authors_code.drop_duplicates(["arm", "seed"]))
+    if runs := len(rings.drop_duplicates(["arm", "seed"])):
         said = f"rings: authors' code ({runs})"
         right.text(0.98, 0.97, said, transform=right.transAxes, ha="right", va="top", fontsize=9.5)
     canvas.name_lines(right, ends)
@@ -77,24 +79,16 @@ def draw_seeds(records: Records, _: Paper, title: str) -> Drawing:
     ends: dict[str, Point] = {}
     for axes, column in zip(panels, (TRAIN, TEST), strict=True):
         for arm, own in records.by_arm():
-            look = {"color": ARMS[arm].colour}
-            for _identity, curve in own.curves.groupby("identity"):
-                axes.plot(curve["epoch"], curve[column], linewidth=0.6, alpha=0.6, **look)
-            middle = own.curves.groupby("epoch")[column].median()
-            style = canvas.look(arm) | {"markevery": canvas.marks(arm, len(middle)), "zorder": 3}
-            axes.plot(middle.index, middle, **style)
-            ends[arm] = (math.inf, float(middle.iloc[-1]))
+            each = {"units": "identity", "estimator": None, "linewidth": 0.6, "alpha": 0.6}
+            look = {"color": ARMS[arm].colour, "ax": axes}
+            seaborn.lineplot(own.curves, x="epoch", y=column, **each, **look)
+            median = {"estimator": "median"}
+            ends[arm] = canvas.draw_mean(axes, own.curves, "epoch", column, arm, None, **median)
         canvas.whole_numbers(axes)
         axes.set_ylabel(canvas.YLABELS[column])
         canvas.log_errors(axes)
     canvas.name_lines(panels[-1], ends)
     return figure
-
-
-def _draw_rings(axes: Axes, runs: pd.DataFrame, column: str) -> None:
-    for arm, own in runs.groupby("arm"):
-        ring = {"color": ARMS[str(arm)].colour, "markerfacecolor": "none", "markersize": 6}
-        axes.plot(own["epoch"], own[column], "o", zorder=4, **ring)
 
 
 def draw_arms(
@@ -200,11 +194,8 @@ FIGURES = (
         draw=draw_seeds,
     ),
     *(
-        _figure(f"{data}_arms", title, against=against)
-        for data, title in (
-            ("mnist", "MNIST"),
-            ("fashion_mnist", "Fashion-MNIST"),
-        )
+        _figure(f"{data}_arms", CATALOGUE[data].title, against=against)
+        for data in ("mnist", "fashion_mnist")
         for against in ("epoch", TIME)
     ),
 )

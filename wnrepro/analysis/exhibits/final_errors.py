@@ -2,8 +2,6 @@
 
 from statistics import median
 
-import pandas as pd
-
 from wnrepro.analysis import exhibit
 from wnrepro.analysis.exhibits.beside_paper import STARTS
 from wnrepro.analysis.exhibits.error_curves import RATES_DIFFER
@@ -11,30 +9,25 @@ from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import COMPARABLE_TIMES, Records, finals, finite, tested
 from wnrepro.arms import ARMS
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.intervals import paired_difference, welch_difference
 
 SECONDS = "time_per_epoch_sec"
 
 
-def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
+def rows(records: Records, _: Paper) -> exhibit.Rows:
     """The headline metric, and its difference from plain's of the same other settings.
 
     That is paired by seed; beside it Welch's interval, which does not pair. Where a run of either
     broke down it is that of the medians, without an interval.
     """
-    ((name, records),) = chosen.items()
-    task, words, values = records.task, [], []
+    task = records.task
     train, test_column = f"train_{task.headline}", tested(task)
     label = task.headline_metric.label
-    plains = {
-        told: finals(own.runs)
-        for _line, told, own in by_setting(records)
-        if set(own.runs["arm"]) == {"plain"}
-    }
-    for _line, told, own in by_setting(records):
-        runs = own.runs.sort_values("seed")
-        arm = str(runs["arm"].iloc[0])
-        trained, test = exhibit.interval_of(finals(runs, train)), finals(runs)
+    settings = [(told, own.runs.sort_values("seed")) for _, told, own in by_setting(records)]
+    plains = {told: finals(runs) for told, runs in settings if runs["arm"].iloc[0] == "plain"}
+    for told, runs in settings:
+        arm, trained, test = str(runs["arm"].iloc[0]), finals(runs, train), finals(runs)
         known, plain = finite(test), finite(plains.get(told, {}))
         paired = arm != "plain" and known.keys() & plain.keys()
         difference = paired_difference(known, plain) if paired else None
@@ -42,37 +35,29 @@ def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
         down, plain_down = (
             exhibit.broken(seeds) if task.smaller_is_better else [] for seeds in (test, plain)
         )
-        said = exhibit.with_interval(difference, n=len(known))
-        apart = exhibit.with_interval(welch)
+        said, apart = exhibit.with_interval(difference, n=len(known)), exhibit.with_interval(welch)
         if paired and (down or plain_down):
             said = f"{exhibit.number(median(known.values()) - median(plain.values()))} of medians"
             apart = exhibit.MISSING
         alike = len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) == 1
         time = exhibit.interval_of(finals(runs, SECONDS)) if alike else None
-        words.append(
-            {
-                "arm": ", ".join(filter(None, (ARMS[arm].label, told))),
-                task.labels[train]: exhibit.summary(finals(runs, train), down, 3),
-                task.labels[test_column]: exhibit.summary(test, down),
-                f"test {label} − plain's": said,
-                "not paired": apart,
-                "n": exhibit.count(test),
-                f"test {label}, each seed": exhibit.listed(test.values()),
-            }
-        )
-        values.append(
-            {"arm": arm}
-            | ({"setting": told} if told else {})
-            | {"n": len(known), "diverged": len(test) - len(known)}
-            | {"broke_down": len(down)}
-            | exhibit.interval_values(train, trained)
-            | exhibit.interval_values(test_column, exhibit.interval_of(test))
-            | exhibit.interval_values("test_minus_plain", difference)
-            | exhibit.interval_values("test_minus_plain_unpaired", welch)
-            | exhibit.interval_values(SECONDS, time)
-            | {"values": " ".join(map(str, test.values())), "evidence": name}
-        )
-    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
+        words = {
+            "arm": ", ".join(filter(None, (ARMS[arm].label, told))),
+            task.labels[train]: exhibit.summary(trained, down, 3),
+            task.labels[test_column]: exhibit.summary(test, down),
+            f"test {label} − plain's": said,
+            "not paired": apart,
+            "n": exhibit.count(test),
+            f"test {label}, each seed": exhibit.listed(test.values()),
+        }
+        values = {"arm": arm} | ({"setting": told} if told else {}) | exhibit.counts(test)
+        values |= {"broke_down": len(down)}
+        values |= exhibit.interval_values(train, exhibit.interval_of(trained))
+        values |= exhibit.interval_values(test_column, exhibit.interval_of(test))
+        values |= exhibit.interval_values("test_minus_plain", difference)
+        values |= exhibit.interval_values("test_minus_plain_unpaired", welch)
+        values |= exhibit.interval_values(SECONDS, time)
+        yield words, values | exhibit.each_seed(test)
 
 
 def _table(name: str, title: str, says: str = "", what: str = "errors") -> exhibit.Table:
@@ -84,15 +69,14 @@ def _table(name: str, title: str, says: str = "", what: str = "errors") -> exhib
         "interval of the differences; not paired: Welch's interval. A run broke down that ends "
         f"with over {exhibit.BROKEN} times its arm's median test error. All values: one per seed, "
         "in the order of seeds.".lstrip(),
-        build=tabulate,
+        rows=rows,
     )
 
 
 TABLES = (
     _table("cifar_small", "CIFAR-10, small (not table 1)", RATES_DIFFER),
     _table("cifar_small_one_rate", "CIFAR-10, small, one learning rate (not table 1)"),
-    _table("mnist_arms", "MNIST"),
-    _table("fashion_mnist_arms", "Fashion-MNIST"),
+    *(_table(f"{data}_arms", CATALOGUE[data].title) for data in ("mnist", "fashion_mnist")),
     _table("digits_arms", "Digits"),
     _table("draw", "DRAW on binarised MNIST", STARTS, "bounds"),
     _table("draw_small", "DRAW on binarised MNIST, reduced (not figure 4)", STARTS, "bounds"),

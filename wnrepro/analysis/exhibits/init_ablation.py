@@ -1,8 +1,6 @@
 """The data-dependent init: with and without, seed by seed."""
 
-import pandas as pd
 from matplotlib import rcParams
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
@@ -31,58 +29,45 @@ def difference(errors: dict[str, dict[int, float]]) -> Interval | None:
 def draw(records: Records, _: Paper, title: str) -> Drawing:
     """The difference of the test errors, arm by arm."""
     figure, (axes,) = canvas.begin(title.replace("mean", "mean difference"), 1, 2.6)
-    arms = arms_in(records.runs)
-    _draw_differences(axes, {arm: difference(errors_by_init(records, arm)) for arm in arms})
-    return figure
-
-
-def _draw_differences(axes: Axes, found: dict[str, Interval | None]) -> None:
+    arms = arms_in(records.runs)[::-1]
     axes.axvline(0, color=rcParams[INK], linewidth=0.9)
-    for row, (arm, each) in enumerate(reversed(found.items())):
-        if each is None:
+    for row, arm in enumerate(arms):
+        if (each := difference(errors_by_init(records, arm))) is None:
             axes.text(0, row, "  no pair of seeds yet", va="center", fontsize=9)
             continue
         colour = ARMS[arm].colour
         if each.n > 1:
             axes.plot((each.low, each.high), (row, row), color=colour)
         axes.plot(each.estimate, row, ARMS[arm].marker, color=colour)
-    names = [ARMS[arm].short.replace(" + ", " +\n") for arm in reversed(found)]
-    axes.set_yticks(range(len(found)), names)
-    for text, arm in zip(axes.get_yticklabels(), reversed(found), strict=True):
+    axes.set_yticks(range(len(arms)), [ARMS[arm].short.replace(" + ", " +\n") for arm in arms])
+    for text, arm in zip(axes.get_yticklabels(), arms, strict=True):
         text.set_color(ARMS[arm].colour)
-    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.set_ylim(-0.6, len(arms) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("test error with − without init (percentage points)")
+    return figure
 
 
-def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
+def rows(records: Records, _: Paper) -> exhibit.Rows:
     """Test error with and without the data-dependent init, and their difference by seed."""
-    ((name, own),) = chosen.items()
-    words, values = [], []
-    for arm in arms_in(own.runs):
-        errors = errors_by_init(own, arm)
+    for arm in arms_in(records.runs):
+        errors = errors_by_init(records, arm)
         with_, without = (exhibit.interval_of(errors[init]) for init in (WITH, WITHOUT))
         n_with, n_without = (len(finite(errors[init])) for init in (WITH, WITHOUT))
         paired = difference(errors)
-        words.append(
-            {
-                "arm": ARMS[arm].label,
-                "test error (%) with init": exhibit.with_interval(with_),
-                "without": exhibit.with_interval(without),
-                "with − without": exhibit.with_interval(paired, n=n_with),
-                "n with": exhibit.count(errors[WITH]),
-                "n without": exhibit.count(errors[WITHOUT]),
-            }
-        )
-        values.append(
-            {"arm": arm}
-            | exhibit.interval_values(f"{canvas.TEST}_with", with_)
-            | exhibit.interval_values(f"{canvas.TEST}_without", without)
-            | exhibit.interval_values("with_minus_without", paired)
-            | {"n_with": n_with, "n_without": n_without, "evidence": name}
-        )
-    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
+        words = {
+            "arm": ARMS[arm].label,
+            "test error (%) with init": exhibit.with_interval(with_),
+            "without": exhibit.with_interval(without),
+            "with − without": exhibit.with_interval(paired, n=n_with),
+            "n with": exhibit.count(errors[WITH]),
+            "n without": exhibit.count(errors[WITHOUT]),
+        }
+        values = {"arm": arm} | exhibit.interval_values(f"{canvas.TEST}_with", with_)
+        values |= exhibit.interval_values(f"{canvas.TEST}_without", without)
+        values |= exhibit.interval_values("with_minus_without", paired)
+        yield words, values | {"n_with": n_with, "n_without": n_without}
 
 
 FIGURES = (
@@ -100,6 +85,6 @@ TABLES = (
         title="MNIST: test error with and without the data-dependent init",
         evidence=("mnist_init_ablation",),
         says=f"{exhibit.MEAN}; with − without is paired by seed.",
-        build=tabulate,
+        rows=rows,
     ),
 )

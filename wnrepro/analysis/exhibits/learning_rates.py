@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.paper import Paper
@@ -22,6 +22,7 @@ from wnrepro.analysis.records import (
     over_epochs,
 )
 from wnrepro.arms import ARMS
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.intervals import T
 
 BAR = canvas.drawn_as(lambda found: (max(found.low, found.estimate / 1.5), min(found.high, 100)))
@@ -56,7 +57,7 @@ def draw(
             axes.set_ylim(0.95 * lowest.min(), near)
             axes.yaxis.set_major_locator(MaxNLocator(6))
             axes.yaxis.set_minor_locator(NullLocator())
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_major_formatter("{x:g}")
         elif near and axes is panels[1]:
             axes.set_xlabel("")
         if axes is panels[-1]:
@@ -92,36 +93,38 @@ def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -
     return (math.inf, known.iloc[-1] if len(known) else math.inf)
 
 
-def tabulate(
-    chosen: dict[str, Records],
-    _: Paper,
-    column: str,
-    of: Number | None = None,
-) -> exhibit.Cells:
-    """Error by arm and learning rate: a row per rate, a column per arm.
+def rows(records: Records, _: Paper, column: str, of: Number | None = None) -> exhibit.Rows:
+    """Error by arm and learning rate: in words a row per rate, a column per arm.
 
     of: in place of `column` after the last epoch this number of the curve, as `over_epochs`.
     """
-    ((name, own),) = chosen.items()
-    words: dict[str, dict[float, str]] = {}
-    values = []
-    for arm in arms_in(own.runs):
-        said = words.setdefault(ARMS[arm].label, {})
-        for rate, runs in own.runs[own.runs["arm"] == arm].groupby("learning_rate"):
-            seeds = over_epochs(own, runs, of) if of else finals(runs, column)
-            down = exhibit.broken(seeds) if own.task.smaller_is_better else []
+    said: dict[float, dict[str, str]] = {}
+    arms = arms_in(records.runs)
+    for arm in arms:
+        for rate, runs in records.runs[records.runs["arm"] == arm].groupby("learning_rate"):
+            seeds = over_epochs(records, runs, of) if of else finals(runs, column)
+            down = exhibit.broken(seeds) if records.task.smaller_is_better else []
             n, found = len(finite(seeds)), exhibit.interval_of(seeds)
             parts = [exhibit.summary(seeds, down)] if found else []
             parts += [f"{len(seeds) - n} of {len(seeds)} diverged"] if n < len(seeds) else []
-            said[rate] = "; ".join(parts)
-            values.append(
-                {"arm": arm, "learning_rate": rate, "n": n, "diverged": len(seeds) - n}
-                | exhibit.interval_values(column, found)
-                | {"values": " ".join(map(str, seeds.values())), "evidence": name}
-            )
-    table = pd.DataFrame(words).sort_index().fillna(exhibit.MISSING)
-    table.insert(0, "learning rate", [f"{rate:g}" for rate in table.index])
-    return exhibit.Cells(table, pd.DataFrame(values))
+            said.setdefault(rate, {})[arm] = "; ".join(parts)
+            values = {"arm": arm, "learning_rate": rate} | exhibit.counts(seeds)
+            values |= exhibit.interval_values(column, found)
+            yield {}, values | exhibit.each_seed(seeds)
+    for rate in sorted(said):
+        by_arm = {ARMS[arm].label: said[rate].get(arm, exhibit.MISSING) for arm in arms}
+        yield {"learning rate": f"{rate:g}"} | by_arm, {}
+
+
+def _selection(name: str, data: str, images: str, says: str) -> exhibit.Table:
+    title = f"error in percent on {images} held-out training images by learning rate"
+    return exhibit.Table(
+        name=name,
+        title=f"{CATALOGUE[data].title}: {title}",
+        evidence=(name,),
+        says=says,
+        rows=partial(rows, column=canvas.HELD_OUT),
+    )
 
 
 _HELD_OUT = ("cifar_lr_selection_bf16", "cifar_lr_selection")
@@ -153,26 +156,17 @@ TABLES = (
         evidence=("mnist_lr_robustness",),
         says=f"{exhibit.MEAN}; over the seeds that did not diverge. A run broke down that ends "
         f"with over {exhibit.BROKEN} times the median at its rate.",
-        build=partial(tabulate, column=canvas.TEST),
+        rows=partial(rows, column=canvas.TEST),
     ),
     *(
-        exhibit.Table(
-            name=name,
-            title="CIFAR-10: error in percent on 5,000 held-out training images by learning rate",
-            evidence=(name,),
-            says="One seed: there is no interval.",
-            build=partial(tabulate, column=canvas.HELD_OUT),
-        )
+        _selection(name, "cifar10", "5,000", "One seed: there is no interval.")
         for name in _HELD_OUT
     ),
     *(
-        exhibit.Table(
-            name=f"{data}_lr_selection",
-            title=f"{title}: error in percent on 10,000 held-out training images by learning rate",
-            evidence=(f"{data}_lr_selection",),
-            says=f"{exhibit.MEAN}. The rate with the lowest mean is the arm's own.",
-            build=partial(tabulate, column=canvas.HELD_OUT),
+        _selection(
+            *(f"{data}_lr_selection", data, "10,000"),
+            f"{exhibit.MEAN}. The rate with the lowest mean is the arm's own.",
         )
-        for data, title in (("mnist", "MNIST"), ("fashion_mnist", "Fashion-MNIST"))
+        for data in ("mnist", "fashion_mnist")
     ),
 )

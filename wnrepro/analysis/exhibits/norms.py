@@ -3,7 +3,6 @@
 from functools import partial
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from wnrepro.analysis import canvas
@@ -32,7 +31,7 @@ def draw(records: Records, _: Paper, title: str, against: str = "epoch") -> Draw
     if against == RATE:
         norms = norms[norms["epoch"] == norms["epochs"]]
     figure, panels = canvas.begin(title, max(len(layers), 1), 3.0)
-    drawn: list[tuple[Axes, dict[str, canvas.Point]]] = []
+    ends: dict[str, canvas.Point] = {}
     for axes, layer in zip(panels, layers, strict=False):
         own = norms[norms["layer"] == layer]
         style = {"markersize": 4} | ({"markevery": None} if against == RATE else {})
@@ -42,18 +41,16 @@ def draw(records: Records, _: Paper, title: str, against: str = "epoch") -> Draw
             )
             for arm in arms_in(own)
         }
-        drawn.append((axes, ends))
         axes.set_title(layer, fontsize=10.5)
         if against == RATE:
             canvas.log_rates(axes, own[RATE], 3)
         else:
             canvas.whole_numbers(axes, 4)
         axes.set_ylabel("mean ‖v‖ over units" if axes is panels[0] else "")
-    for axes, ends in drawn:
+    for axes in panels[: len(layers)]:
         # Against the rate the layers are to be compared: one scale.
-        canvas.log_norms(axes, [each for each, _ in drawn] if against == RATE else [axes])
-        if axes is panels[-1]:
-            canvas.name_lines(axes, ends)
+        canvas.log_norms(axes, panels if against == RATE else [axes])
+    canvas.name_lines(panels[-1], ends)
     return figure
 
 

@@ -1,16 +1,15 @@
 """The optimisers of the course notes, each arm at its best learning rate."""
 
 import math
-from functools import partial
+from itertools import product
 
-import pandas as pd
 import seaborn
 from matplotlib.figure import Figure as Drawing
 
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.exhibits.learning_rates import BAR
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals, finite
+from wnrepro.analysis.records import DIVERGED, DONE, Records, arms_in, finals
 from wnrepro.arms import ARMS
 from wnrepro.intervals import T
 
@@ -26,16 +25,16 @@ _WIDTH = 0.66
 """Of the arms of one optimiser, side by side; 1 is the distance of two optimisers."""
 
 
-def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Drawing:
+def draw(records: Records, _: Paper, title: str) -> Drawing:
     """One column of points per optimiser, one colour and marker per arm: mean, interval and seeds.
 
     A cross above the axes where seeds diverged.
     """
-    figure, panels = canvas.begin(title, len(columns), 3.5)
+    figure, panels = canvas.begin(title, 2, 3.5)
     runs, arms = records.runs, arms_in(records.runs)
     present = [name for name in LABELS if name in set(runs["optimizer"])]
     step = _WIDTH / len(arms)
-    for axes, column in zip(panels, columns, strict=True):
+    for axes, column in zip(panels, (canvas.TRAIN, canvas.TEST), strict=True):
         shown = {
             "data": runs.assign(error=runs[column].where(runs["status"] == DONE)),
             "x": "optimizer",
@@ -80,40 +79,29 @@ def draw(records: Records, _: Paper, title: str, columns: tuple[str, ...]) -> Dr
     return figure
 
 
-def tabulate(chosen: dict[str, Records], _: Paper) -> exhibit.Cells:
+def rows(records: Records, _: Paper) -> exhibit.Rows:
     """Errors by optimiser and arm, each at its own learning rate."""
-    ((name, own),) = chosen.items()
-    words, values = [], []
-    for optimiser in LABELS:
-        for arm in arms_in(own.runs):
-            runs = own.runs[(own.runs["optimizer"] == optimiser) & (own.runs["arm"] == arm)]
-            if runs.empty:
-                continue
-            seeds, rate = finals(runs), float(runs["learning_rate"].iloc[0])
-            trained, tested = (
-                exhibit.interval_of(finals(runs, canvas.TRAIN)),
-                exhibit.interval_of(seeds),
-            )
-            words.append(
-                {
-                    "optimiser": optimiser,
-                    "arm": ARMS[arm].label,
-                    "learning rate": f"{rate:g}",
-                    "training error (%)": exhibit.with_interval(trained, 3),
-                    "test error (%)": exhibit.with_interval(tested),
-                    "n": exhibit.count(seeds),
-                    "all test errors": exhibit.listed(seeds.values()),
-                }
-            )
-            n = len(finite(seeds))
-            values.append(
-                {"optimizer": optimiser, "arm": arm, "learning_rate": rate}
-                | {"n": n, "diverged": len(seeds) - n}
-                | exhibit.interval_values(canvas.TRAIN, trained)
-                | exhibit.interval_values(canvas.TEST, tested)
-                | {"values": " ".join(map(str, seeds.values())), "evidence": name}
-            )
-    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
+    for optimiser, arm in product(LABELS, arms_in(records.runs)):
+        runs = records.runs[records.runs["optimizer"] == optimiser]
+        runs = runs[runs["arm"] == arm]
+        if runs.empty:
+            continue
+        seeds, rate = finals(runs), float(runs["learning_rate"].iloc[0])
+        trained = exhibit.interval_of(finals(runs, canvas.TRAIN))
+        tested = exhibit.interval_of(seeds)
+        words = {
+            "optimiser": optimiser,
+            "arm": ARMS[arm].label,
+            "learning rate": f"{rate:g}",
+            "training error (%)": exhibit.with_interval(trained, 3),
+            "test error (%)": exhibit.with_interval(tested),
+            "n": exhibit.count(seeds),
+            "all test errors": exhibit.listed(seeds.values()),
+        }
+        values = {"optimizer": optimiser, "arm": arm, "learning_rate": rate}
+        values |= exhibit.counts(seeds) | exhibit.interval_values(canvas.TRAIN, trained)
+        values |= exhibit.interval_values(canvas.TEST, tested)
+        yield words, values | exhibit.each_seed(seeds)
 
 
 FIGURES = (
@@ -124,7 +112,7 @@ FIGURES = (
         says=f"Large markers: means over seeds; bars: {T}, cut at two thirds of the mean; small "
         "ones: every seed; a cross above the axes: a seed diverged. Errors after the last "
         "epoch; the rates were chosen on held-out images (LOG.md).",
-        draw=partial(draw, columns=(canvas.TRAIN, canvas.TEST)),
+        draw=draw,
     ),
 )
 TABLES = (
@@ -133,6 +121,6 @@ TABLES = (
         title="MNIST: errors after the last epoch by optimiser",
         evidence=("mnist_optimizers",),
         says=f"{exhibit.MEAN}. Each pair at its best learning rate on held-out images (LOG.md).",
-        build=tabulate,
+        rows=rows,
     ),
 )

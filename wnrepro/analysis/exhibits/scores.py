@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,36 +70,35 @@ def draw(records: Records, _: Paper, title: str) -> Drawing:
     return figure
 
 
-def tabulate(chosen: dict[str, Records], paper: Paper) -> exhibit.Cells:
+def rows(records: Records, paper: Paper) -> exhibit.Rows:
     """`NUMBERS` by game and setting, then the paper's comparison; beside them the paper's largest,
     where it has the game."""
-    words, values = [], []
-    for records in chosen.values():
-        for game, own in by_game(records).items():
-            rows: list[tuple[str, str, dict[str, Interval | None]]] = []
-            for _line, told, part in by_setting(own):
-                arm = str(part.runs["arm"].iloc[0])
-                found = {
-                    by: exhibit.interval_of(over_epochs(part, part.runs, of))
-                    for by, of in NUMBERS.items()
-                }
-                rows.append((arm, ", ".join(filter(None, (ARMS[arm].label, told))), found))
-            difference = {by: _welch(own, of) for by, of in NUMBERS.items()}
-            rows.append((DIFFERENCE, DIFFERENCE, difference))
-            theirs = dict(paper.table2.get(str(own.runs["data"].iloc[0]), {}))
-            if theirs:
-                theirs[DIFFERENCE] = theirs["wn"] - theirs["plain"]
-                rows.append(("mnih_2015", "Mnih et al. (2015)", {}))
-            for key, name, found in rows:
-                row = {"game": game, "arm": name}
-                n = max((each.n for each in found.values() if each), default=0)
-                said = {by: exhibit.with_interval(each) for by, each in found.items()}
-                beside = {"the paper's largest": exhibit.number(theirs[key], 0)} if theirs else {}
-                words.append(row | said | {"n": str(n)} | beside)
-                for by, each in found.items():
-                    row |= exhibit.interval_values(by.replace(" ", "_"), each)
-                values.append(row | ({"largest_score_paper": theirs[key]} if theirs else {}))
-    return exhibit.Cells(pd.DataFrame(words).fillna(exhibit.MISSING), pd.DataFrame(values))
+    for game, own in by_game(records).items():
+        found: list[tuple[str, str, dict[str, Interval | None]]] = []
+        for _line, told, part in by_setting(own):
+            arm = str(part.runs["arm"].iloc[0])
+            intervals = {
+                by: exhibit.interval_of(over_epochs(part, part.runs, of))
+                for by, of in NUMBERS.items()
+            }
+            found.append((arm, ", ".join(filter(None, (ARMS[arm].label, told))), intervals))
+        difference = {by: _welch(own, of) for by, of in NUMBERS.items()}
+        found.append((DIFFERENCE, DIFFERENCE, difference))
+        theirs = dict(paper.table2.get(str(own.runs["data"].iloc[0]), {}))
+        if theirs:
+            theirs[DIFFERENCE] = theirs["wn"] - theirs["plain"]
+            found.append(("mnih_2015", "Mnih et al. (2015)", {}))
+        for key, name, intervals in found:
+            row = {"game": game, "arm": name}
+            n = max((each.n for each in intervals.values() if each), default=0)
+            said = {by: exhibit.with_interval(each) for by, each in intervals.items()}
+            beside = {"the paper's largest": exhibit.number(theirs[key], 0)} if theirs else {}
+            values: dict[str, Any] = dict(row)
+            for by, each in intervals.items():
+                values |= exhibit.interval_values(by.replace(" ", "_"), each)
+            values |= {"largest_score_paper": theirs[key]} if theirs else {}
+            values["evidence"] = own.runs["evidence"].iloc[0]
+            yield row | said | {"n": str(n)} | beside, values
 
 
 def _welch(records: Records, of: Number) -> Interval | None:
@@ -110,20 +110,12 @@ def _welch(records: Records, of: Number) -> Interval | None:
     return welch_difference(*sides) if all(sides) else None
 
 
-def tabulate_rates(chosen: dict[str, Records], paper: Paper) -> exhibit.Cells:
+def rows_of_rates(records: Records, paper: Paper) -> exhibit.Rows:
     """The area under the curve by game, learning rate and arm."""
-    ((name, records),) = chosen.items()
-    parts = {
-        game: learning_rates.tabulate({name: own}, paper, AREA.replace(" ", "_"), NUMBERS[AREA])
-        for game, own in by_game(records).items()
-    }
-    tables = ([each.words for each in parts.values()], [each.values for each in parts.values()])
-    return exhibit.Cells(
-        *(
-            pd.concat(table, keys=parts, names=["game", ""]).reset_index(0).reset_index(drop=True)
-            for table in tables
-        )
-    )
+    for game, own in by_game(records).items():
+        area = AREA.replace(" ", "_")
+        for pair in learning_rates.rows(own, paper, area, NUMBERS[AREA]):
+            yield tuple({"game": game} | part if part else {} for part in pair)
 
 
 FIGURES = (
@@ -141,20 +133,20 @@ TABLES = (
         title="DQN on Atari: scores, ours and the paper's table 2",
         evidence=tuple(f"dqn_{game}" for game in DQN_GAMES),
         says=SAYS,
-        build=tabulate,
+        rows=rows,
     ),
     exhibit.Table(
         name="table2_minatar",
         title="DQN on MinAtar: scores",
         evidence=("minatar_small",),
         says=SAYS,
-        build=tabulate,
+        rows=rows,
     ),
     exhibit.Table(
         name="minatar_rates",
         title="DQN on MinAtar: area under the curve of scores by learning rate",
         evidence=("minatar_rates",),
         says=f"{exhibit.MEAN}. The rate with the largest mean is the arm's own in that game.",
-        build=tabulate_rates,
+        rows=rows_of_rates,
     ),
 )

@@ -10,6 +10,7 @@ from wnrepro.analysis import exhibit
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import COMPARABLE_TIMES, DONE, Records, finite, tested
 from wnrepro.arms import ARMS
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.intervals import T
 
 LEVELS_PERCENT = (5.0, 3.0, 1.0)
@@ -51,14 +52,12 @@ def relative_times(records: Records, arm: str, to: str = "plain") -> dict[int, f
     return {int(place[0]): float(ratio) for place, ratio in (ours / theirs).dropna().items()}
 
 
-def tabulate(chosen: dict[str, Records], paper: Paper, beside_paper: bool = False) -> exhibit.Cells:
+def rows(records: Records, paper: Paper, beside_paper: bool = False) -> exhibit.Rows:
     """Epochs to 5, 3 and 1 % training error by arm, and time per epoch relative to plain.
 
     A seed that does not get there is censored: its number is known to be larger and no more. As
     soon as there is one there is no mean and no interval.
     """
-    ((name, records),) = chosen.items()
-    words, values = [], []
     for arm, own in records.by_arm():
         said, numbers = {"arm": ARMS[arm].label}, {"arm": arm}
         for percent in LEVELS_PERCENT:
@@ -80,10 +79,8 @@ def tabulate(chosen: dict[str, Records], paper: Paper, beside_paper: bool = Fals
         time = exhibit.interval_of(relative_times(records, arm)) if arm != "plain" else None
         n = own.runs["seed"].nunique()
         said["time per epoch / plain's"] = exhibit.with_interval(time, n=n)
-        words.append(said | {"n": str(n)})
-        values.append(numbers | exhibit.interval_values("time_per_epoch_over_plain", time))
-        values[-1] |= {"n": n, "evidence": name}
-    return exhibit.Cells(pd.DataFrame(words), pd.DataFrame(values))
+        numbers |= exhibit.interval_values("time_per_epoch_over_plain", time)
+        yield said | {"n": str(n)}, numbers | {"n": n}
 
 
 def _table(name: str, evidence: str, title: str, beside_paper: bool = False) -> exhibit.Table:
@@ -97,13 +94,15 @@ def _table(name: str, evidence: str, title: str, beside_paper: bool = False) -> 
         "seeds took equally many, which is known to one epoch. Time per epoch: ratio of medians, "
         "paired by seed on equal hardware, with its t interval; where the machine was shared with "
         "other work (results/README.md) it is no measure of the arms.",
-        build=partial(tabulate, beside_paper=beside_paper),
+        rows=partial(rows, beside_paper=beside_paper),
     )
 
 
 TABLES = (
     _table("epochs_cifar_bf16", "cifar_table1_bf16", "CIFAR-10, bf16", beside_paper=True),
     _table("epochs_cifar_float32", "cifar_table1", "CIFAR-10, float32", beside_paper=True),
-    _table("epochs_mnist", "mnist_arms", "MNIST"),
-    _table("epochs_fashion_mnist", "fashion_mnist_arms", "Fashion-MNIST"),
+    *(
+        _table(f"epochs_{data}", f"{data}_arms", CATALOGUE[data].title)
+        for data in ("mnist", "fashion_mnist")
+    ),
 )
