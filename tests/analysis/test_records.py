@@ -105,5 +105,5 @@ def test_a_word_among_the_numbers_is_refused(some: Path) -> None:
     path = some / "layers.csv.gz"
     text = gzip.decompress(path.read_bytes()).decode()
     path.write_bytes(gzip.compress(text.replace(",1.0,", ",one,", 1).encode()))
-    with pytest.raises(RunError, match="column g"):
+    with pytest.raises(RunError, match="column 'g'"):
         load(some)
