@@ -25,37 +25,18 @@ from wnrepro.drawing import (
 )
 from wnrepro.mechanisms.experiment import Data
 
-OPTIMISERS = {
-    name: (title, colour, marker)
-    for (name, title, marker), colour in zip(
-        (
-            ("gd", "gradient descent", "s"),
-            ("momentum", "momentum 0.9", "v"),
-            ("adam", "Adam", "D"),
-        ),
-        shades(3),
-        strict=True,
-    )
+OPTIMISERS = {"gd": "gradient descent", "momentum": "momentum 0.9", "adam": "Adam"}
+CASES = {
+    ("whitened", "all"): "whitened, all images",
+    ("whitened", "100"): "whitened, batches of 100",
+    ("raw", "all"): "not whitened, all images",
+    ("raw", "100"): "not whitened, batches of 100",
 }
-"""Not in the colours of arms, for they are none."""
+"""Of `whitening`: data, batch."""
 STEPS_DRAWN = 4
 """One in so many single steps is drawn: as vectors, which change colour on a dark page."""
 ROUNDING = 2**-22
 """A fall of ‖v‖ by less than this fraction, two units in the last place, is float32's rounding."""
-CASES = {
-    case: (title, colour, marker)
-    for (case, title, marker), colour in zip(
-        (
-            (("whitened", "all"), "whitened, all images", "o"),
-            (("whitened", "100"), "whitened, batches of 100", "v"),
-            (("raw", "all"), "not whitened, all images", "^"),
-            (("raw", "100"), "not whitened, batches of 100", "s"),
-        ),
-        shades(4),
-        strict=True,
-    )
-}
-"""Of `whitening`: (data, batch) → title, colour, marker."""
 
 
 def geometric_mean(values: pd.Series) -> float:
@@ -69,19 +50,15 @@ def band(
     y: str,
     colour: str,
     middle="median",
-    low="min",
-    high="max",
     alpha: float = 0.2,
     **line,
 ) -> pd.Series:
-    """A line of `middle` over the rows of each x, a band from `low` to `high`; returns the line."""
+    """A line of `middle` over the rows of each x, a band of their range; returns the line."""
     by_x = rows.groupby(x)[y]
-    line_y = by_x.agg(middle)
-    axes.fill_between(
-        line_y.index, by_x.agg(low), by_x.agg(high), color=colour, alpha=alpha, linewidth=0
-    )
-    axes.plot(line_y.index, line_y, color=colour, **line)
-    return line_y
+    drawn = by_x.agg(middle)
+    axes.fill_between(drawn.index, by_x.min(), by_x.max(), color=colour, alpha=alpha, linewidth=0)
+    axes.plot(drawn, color=colour, **line)
+    return drawn
 
 
 def _grid(height: float) -> tuple[Figure, list[Axes]]:
@@ -105,27 +82,26 @@ def _ticks(axes: Axes, values: list, names: list[str] | None = None) -> None:
 def norm_growth(data: Data) -> Figure:
     figure, grid = _grid(5.6)
     points, runs = data["norm_growth_points"], data["norm_growth"]
-    for axes, (optimiser, (title, colour, _)) in zip(grid, OPTIMISERS.items(), strict=False):
+    after = grid[-1]
+    beside = {"gd": (1, -15, "left"), "momentum": (-4, 10, "left"), "adam": (-8, 2, "right")}
+    # Not in the colours of arms, for they are none.
+    looks = zip(OPTIMISERS.items(), grid, shades(3), "svD", strict=False)
+    for (optimiser, title), axes, colour, marker in looks:
         _steps(axes, points[points.optimiser == optimiser].iloc[::STEPS_DRAWN], colour)
         axes.set_title(title)
-    axes = grid[-1]
-    beside = {"gd": (1, -15, "left"), "momentum": (-4, 10, "left"), "adam": (-8, 2, "right")}
-    for optimiser, (title, colour, marker) in OPTIMISERS.items():
         own = runs[(runs.optimiser == optimiser) & runs.norm_after_over_before.notna()]
-        if not len(own):
-            continue
         line = band(
-            *(axes, own, "learning_rate", "norm_after_over_before", colour, "mean"),
+            *(after, own, "learning_rate", "norm_after_over_before", colour, "mean"),
             alpha=0.25, marker=marker, markersize=3.5,
         )  # fmt: skip
         x, y, side = beside[optimiser]
         name = title.replace(" ", "\n") if optimiser == "gd" else title
-        label(axes, line.index[-1], line.iloc[-1], name, colour, xytext=(x, y), ha=side)
-    axes.set(
+        label(after, line.index[-1], line.iloc[-1], name, colour, xytext=(x, y), ha=side)
+    after.set(
         title="after training", xscale="log", yscale="log",
         xlabel="learning rate of v", ylabel="‖v‖ after / before",
     )  # fmt: skip
-    axes.margins(x=0.16, y=0.1)
+    after.margins(x=0.16, y=0.1)
     return figure
 
 
@@ -204,9 +180,8 @@ def _effective_steps(axes: Axes, steps: pd.DataFrame) -> None:
     axes.margins(x=0.16, y=0.13)
     ends = []
     for rate, colour in zip(shown, shades(len(shown)), strict=True):
-        by_step = own[own.learning_rate == rate].groupby("step").effective_step
-        line = by_step.agg(geometric_mean)
-        axes.plot(line.index, line, "o-", color=colour, markersize=2.5)
+        line = own[own.learning_rate == rate].groupby("step").effective_step.agg(geometric_mean)
+        axes.plot(line, "o-", color=colour, markersize=2.5)
         ends.append(End(line.index[-1], line.iloc[-1], f"{rate:g}", colour))
     label_ends(axes, ends)
     axes.set_title("weight norm, by learning rate of v")
@@ -242,7 +217,7 @@ def conditioning(data: Data) -> Figure:
     last = hessians[hessians.epoch == hessians.epoch.max()]
     for written, name, look in (("w", "in w", c), ("v_g", "in (v, g)", d)):
         line = last[last.written_in == written].groupby("rank").eigenvalue_abs.median()
-        four.plot(line.index, line, markevery=0.2, **look)
+        four.plot(line, markevery=0.2, **look)
         at = len(line) // 3
         label(four, line.index[at], line.iloc[at], name, look["color"], xytext=(2, 9))
     four.set(title="Hessian, after training", xlabel="rank", yscale="log")
@@ -258,25 +233,23 @@ def whitening(data: Data) -> Figure:
     # Exactly equal outputs have no place on a logarithmic axis.
     rows = data["whitening"][data["whitening"].output_difference_relative > 0]
     rows = rows.assign(batch=rows.batch.astype(str))
-    x, y = "steps_done", "output_difference_relative"
+    x, y, ink = "steps_done", "output_difference_relative", rcParams[INK]
+    looks = {}
     for axes, precision in ((left, "float32"), (right, "float64")):
-        own = rows[(rows.precision == precision) & (rows.eps == 0)]
-        for k, ((which, batch), (_, colour, marker)) in enumerate(CASES.items()):
-            case = own[(own.data == which) & (own.batch == batch)]
+        own = rows[(rows.precision == precision) & (rows.eps == 0)].groupby(["data", "batch"])
+        for k, (case, colour, marker) in enumerate(zip(CASES, shades(4), "ov^s", strict=True)):
             # At every other point: those of two lines that lie upon one another alternate.
-            band(axes, case, x, y, colour, marker=marker, markevery=(k % 2, 2))
+            band(axes, own.get_group(case), x, y, colour, marker=marker, markevery=(k % 2, 2))
+            looks[CASES[case]] = {"color": colour, "marker": marker}
         axes.set(xscale="symlog", yscale="log", title=precision, xlabel="steps of training")
         axes.set_xlim(left=0)
-    ink = rcParams[INK]
     with_eps = rows[(rows.eps > 0) & (rows.data == "whitened") & (rows.batch == "all")]
     line = band(right, with_eps, x, y, ink)
-    if len(line):
-        label(
-            right, line.index[1], line.iloc[1], "whitened, all images, ε = 1e-6", ink,
-            xytext=(0, 9), fontsize=9,
-        )  # fmt: skip
+    label(
+        right, line.index[1], line.iloc[1], "whitened, all images, ε = 1e-6", ink,
+        xytext=(0, 9), fontsize=9,
+    )  # fmt: skip
     left.set_ylabel("difference of outputs, batch norm\nagainst weight norm, relative")
-    looks = {title: {"color": colour, "marker": mark} for title, colour, mark in CASES.values()}
     _legend(figure, looks, 2, fontsize=10)
     return figure
 
@@ -374,8 +347,7 @@ def _targets(axes: Axes, rows: pd.DataFrame, x: str, y: str, top: float | None =
     if not axes.xaxis_inverted():
         right = max(end.x for end in ends)
         ends = [end._replace(x=right) for end in ends]
-    if top is not None:
-        axes.set_ylim(top=top)
+    axes.set_ylim(top=top)
     label_ends(axes, ends)
 
 
@@ -391,8 +363,7 @@ def _ending(
     style = {"marker": "o", "markersize": 4, **look}
     line = band(axes, shown, x, y, colour, geometric_mean, alpha=0.25, **style)
     k = 0 if axes.xaxis_inverted() else -1
-    marker = look.get("marker", "")
-    return End(float(line.index[k]), float(line.iloc[k]), name, colour, marker)
+    return End(float(line.index[k]), float(line.iloc[k]), name, colour, look.get("marker", ""))
 
 
 def mean_noise(data: Data) -> Figure:
@@ -405,14 +376,13 @@ def mean_noise(data: Data) -> Figure:
         for arm in ("mean_only_bn", "bn"):
             each = rows[(rows.layer == layer) & (rows.arm == arm)].groupby("epoch")
             look = {"color": ARMS[arm].colour, "marker": ARMS[arm].marker}
-            middle = each.kurtosis_median.median()
-            axes.plot(middle.index, middle, **look)
+            medians = each.median(numeric_only=True)
+            axes.plot(medians.kurtosis_median, **look)
             axes.fill_between(
-                middle.index, each.kurtosis_q10.median(), each.kurtosis_q90.median(),
+                medians.index, medians.kurtosis_q10, medians.kurtosis_q90,
                 color=look["color"], alpha=0.2, linewidth=0,
             )  # fmt: skip
-            pooled = each.kurtosis_over_examples_median.median()
-            axes.plot(pooled.index, pooled, "--", **look)
+            axes.plot(medians.kurtosis_over_examples_median, "--", **look)
             looks[f"{ARMS[arm].label}, one activation"] = look
             looks[f"{ARMS[arm].label}, pooled"] = {**look, "linestyle": "--"}
         axes.axhspan(-error, error, color=rcParams[INK], alpha=0.12, linewidth=0)

@@ -130,7 +130,7 @@ def verdict(data: Data) -> Verdict:
     ]
     for precision, eps in PRECISIONS:
         own = rows[(rows.precision == precision) & (rows.eps == eps)]
-        for (which, batch), (title, *_) in CASES.items():
+        for (which, batch), title in CASES.items():
             case = own[(own.data == which) & (own.batch == batch)]
             findings.append(
                 Finding.maximum(
