@@ -19,7 +19,7 @@ from torchvision import datasets, transforms
 from wnrepro.benchmarks.networks import LEARNING_RATE, Network
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.data import files
-from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer
+from wnrepro.nn import Dropout, GaussianNoise, NormalizedLayer, fold
 
 _DATASETS = {"cifar10": datasets.CIFAR10, "mnist": datasets.MNIST}
 
@@ -34,7 +34,7 @@ class Noise(nn.Module):
 
 
 def network(ours: nn.Module) -> nn.Sequential:
-    """Our network of arm wn from torch's own layers, with the same weights."""
+    """Our network of arm wn from torch's own layers, with the same weights w."""
     layers: list[nn.Module] = []
     for module in ours.children():
         match module:
@@ -97,23 +97,6 @@ class Loop:
 
 
 def _weight_normed(unit: NormalizedLayer) -> nn.Module:
-    linear = unit.linear
-    if isinstance(linear, nn.Conv2d):
-        padding = linear.padding[0]
-        assert isinstance(padding, int)
-        plain = nn.Conv2d(
-            linear.in_channels, linear.out_channels, linear.kernel_size[0], padding=padding
-        )
-    else:
-        assert isinstance(linear, nn.Linear)
-        plain = nn.Linear(linear.in_features, linear.out_features)
-    assert unit.g is not None
-    layer = parametrizations.weight_norm(plain.to(unit.v.device))
-    layer.load_state_dict(
-        {
-            "bias": unit.b,
-            "parametrizations.weight.original0": unit.g.view(-1, *(1,) * (unit.v.ndim - 1)),
-            "parametrizations.weight.original1": unit.v,
-        }
-    )
-    return layer
+    plain = fold(copy.deepcopy(unit.linear)).to(memory_format=torch.contiguous_format)
+    plain.bias = nn.Parameter(unit.b.detach().clone())
+    return parametrizations.weight_norm(plain)
