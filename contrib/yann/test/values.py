@@ -61,6 +61,18 @@ def parameters(model: nn.Module, name: str) -> dict[str, torch.Tensor]:
     return found
 
 
+def losses_of_descent(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> list[float]:
+    """Before each of 30 steps of gradient descent at rate 0.1."""
+    optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.1), []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
 def main(path: str) -> None:
     torch.manual_seed(0)
     values = {}
@@ -84,6 +96,9 @@ def main(path: str) -> None:
     values |= {"network/initialized/loss": loss.detach()}
     values |= {"network/initialized/probabilities": logits.detach().softmax(1)}
     values |= parameters(model, "network/initialized")
+    values |= {
+        "network/losses": torch.tensor(losses_of_descent(model, x, labels), dtype=torch.float64)
+    }
     np.savez(path, **{key.replace("/", "."): tensor.numpy() for key, tensor in values.items()})
 
 
