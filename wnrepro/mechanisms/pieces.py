@@ -70,8 +70,9 @@ def run(
     A piece that fails stops no other. Closing the iterator, or Ctrl-C, leaves the rest undone.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they import torch
-    context = processes.context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+    with interrupts_ignored():
+        processes.prepare([__name__])
+    with ProcessPoolExecutor(jobs, processes.context(), torch.set_num_threads, (1,)) as pool:
         with interrupts_ignored():
             waiting = {pool.submit(piece.measure, provenance): piece for piece in todo}
         try:
