@@ -51,9 +51,10 @@ def better_in(*games: str, by: float = 5) -> Callable[[dict[str, Any]], float]:
     return lambda config: by if is_wn(config) and config["data"]["name"] in names else 0
 
 
-def row(table: Cells, game: str, arm: str) -> pd.Series:
-    (place,) = table.words.index[(table.words["game"] == game) & (table.words["arm"] == arm)]
-    return table.words.loc[place]
+def row(table: Cells, game: str, arm: str) -> dict[Any, Any]:
+    rows = table.words.to_dict("records")
+    (found,) = [each for each in rows if (each["game"], each["arm"]) == (game, arm)]
+    return found
 
 
 @pytest.mark.parametrize(

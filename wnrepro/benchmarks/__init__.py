@@ -13,7 +13,7 @@ from wnrepro.benchmarks.setting import Setting
 
 GROUPS = (
     *("weight_norm", "adam", "steps", "loop", "engine", "input", "precision", "zca", "sweep"),
-    *("step_shares", "generative"),
+    *("step_shares", "generative", "dqn"),
 )
 """In the order of the table."""
 

@@ -50,6 +50,10 @@ class QNetwork(nn.Sequential):
         self.dense = NormalizedLayer(arm, nn.Linear(channels * math.prod(size), width), nn.ReLU())
         self.q = NormalizedLayer(arm, nn.Linear(width, actions))
         self.reset_parameters(generator)
+        # A fifth less time on a CPU; not for MinAtar's few pixels.
+        large = name == "nature_cnn"
+        self.memory_format = torch.channels_last if large else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None) -> None:
@@ -61,5 +65,5 @@ class QNetwork(nn.Sequential):
                 layer.start_from_(v, g, torch.full_like(g, BIAS))
 
     def forward(self, input: Tensor) -> Tensor:
-        x = input.to(self.q.v.dtype)
+        x = input.to(self.q.v.dtype, memory_format=self.memory_format)
         return super().forward(x if self.scale == 1 else x * self.scale)
