@@ -10,6 +10,8 @@ from wnrepro.analysis.claims.criteria import CLAIMS, OURS
 from wnrepro.analysis.claims.judgement import Row, judge
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.analysis.records import Records, setting_identity
+from wnrepro.analysis.settings import nested
+from wnrepro.runs.tables import CURVES_COLUMNS, LAYERS_COLUMNS, RUNS_COLUMNS
 
 ARMS = ("plain", "wn", "bn", "mean_only_bn", "wn_mean_only_bn")
 PAPER = {"plain": 8.43, "wn": 8.46, "bn": 8.05, "mean_only_bn": 8.52, "wn_mean_only_bn": 7.31}
@@ -37,27 +39,17 @@ def records(
     evidence: str, runs: Mapping[tuple[str, float, int], Run], epochs: int = 200
 ) -> Records:
     """Records with the runs of `evidence`, by arm, learning rate and seed."""
-    settings = {(s["norm.name"], s["optim.lr"]): s for s in EVIDENCE[evidence].settings}
+    settings = {(s["norm.name"], s["optim.lr"]): nested(s) for s in EVIDENCE[evidence].settings}
     rows, curves, layers = [], [], []
     for (arm, rate, seed), run in runs.items():
-        identity = f"{evidence}-{arm}-{rate}-{seed}"
-        config: dict = {"seed": seed}
-        for key, value in settings[arm, rate].items():
-            *group, last = key.split(".")
-            (config.setdefault(group[0], {}) if group else config)[last] = value
+        identity, config = f"{evidence}-{arm}-{rate}-{seed}", {**settings[arm, rate], "seed": seed}
         rows.append(
             {"identity": identity, "arm": arm, "learning_rate": rate, "seed": seed}
-            | {"held_out_error_percent": run.test}
-            | {"epochs": epochs, "status": run.status, "test_error_percent": run.test}
-            | {"time_per_epoch_sec": run.epoch_time, "device": "cuda", "cpu": "Xeon"}
-            | {
-                "gpu": run.gpu,
-                "threads": 1.0,
-                "torch": "2.15.0",
-                "commit": "0123456789abcdef",
-                "dirty": False,
-            }
-            | {"setting": setting_identity(config), "config": config}
+            | {"test_error_percent": run.test, "held_out_error_percent": run.test}
+            | {"epochs": epochs, "status": run.status, "time_per_epoch_sec": run.epoch_time}
+            | {"device": "cuda", "cpu": "Xeon", "gpu": run.gpu, "threads": 1.0, "torch": "2.15.0"}
+            | {"commit": "0123456789abcdef", "dirty": False, "config": config}
+            | {"setting": setting_identity(config)}
         )
         done = epochs if run.status == "done" else 3
         curves += [
@@ -69,30 +61,10 @@ def records(
             for layer in ("conv1", "dense")
             for e, norm in ((1, run.norms[0]), (done, run.norms[1]))
         ]
-    columns = [
-        "identity",
-        "arm",
-        "learning_rate",
-        "seed",
-        "epochs",
-        "status",
-        "setting",
-        "torch",
-        "commit",
-    ]
-    columns += [
-        "test_error_percent",
-        "held_out_error_percent",
-        "time_per_epoch_sec",
-        "device",
-        "cpu",
-        "gpu",
-        "threads",
-    ]
     return Records(
-        pd.DataFrame(rows, columns=[*columns, "dirty", "config"]).set_index("identity"),
-        pd.DataFrame(curves, columns=["identity", "epoch", "train_error_percent"]),
-        pd.DataFrame(layers, columns=["identity", "layer", "epoch", "v_norm"]),
+        pd.DataFrame(rows, columns=[*RUNS_COLUMNS, "setting"]).set_index("identity"),
+        pd.DataFrame(curves, columns=list(CURVES_COLUMNS)),
+        pd.DataFrame(layers, columns=list(LAYERS_COLUMNS)),
     )
 
 
@@ -124,11 +96,8 @@ def table1_runs(seeds: int, arms: Sequence[str] = ARMS, **changes: Run) -> dict:
 
 
 def together(*parts: Records) -> Records:
-    return Records(
-        pd.concat([part.runs for part in parts]),
-        pd.concat([part.curves for part in parts]),
-        pd.concat([part.layers for part in parts]),
-    )
+    frames = zip(*((part.runs, part.curves, part.layers) for part in parts), strict=True)
+    return Records(*map(pd.concat, frames))
 
 
 def verdict(id_: str, of: Records) -> Row:

@@ -1,6 +1,5 @@
 """The picture of a run can always be drawn, and is a function of the records alone."""
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ def record(directory: Path, rows: Sequence[Row]) -> Path:
 def figure_of(rows: Sequence[Row]) -> Figure:
     with style.context(["default", drawing._STYLE]):
         figure = curves._figure(rows, CONFIG)
-        figure.savefig(io.BytesIO())  # so that the layout is done, warnings and all
+        figure.draw_without_rendering()  # so that the layout is done, warnings and all
     return figure
 
 
@@ -60,8 +59,9 @@ def texts(figure: Figure) -> str:
     return "\n".join([figure.get_suptitle(), *(text.get_text() for text in axes.texts)])
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 20, 200])
-@pytest.mark.parametrize("layers", [0, 1, 3, 24])
+@pytest.mark.parametrize(
+    ("epochs", "layers"), [(1, 0), (1, 24), (2, 1), (3, 3), (20, 24), (200, 0), (200, 3)]
+)
 def test_draws_every_length_and_depth(tmp_path: Path, epochs: int, layers: int) -> None:
     path = draw_curves(record(tmp_path / "run", example(epochs, layers)))
     assert path == tmp_path / "run" / CURVES_FILE

@@ -31,12 +31,14 @@ def seeds_by_arm(runs: pd.DataFrame) -> str:
 def heading(name: str, records: Records) -> str:
     """The line above a figure: experiment, interval, n, and how many runs diverged or go on."""
     n = seeds(records.runs)
-    said = [f"{EVIDENCE[name].title}; {'no' if n == 'n = 1 seed' else 'mean and 95 % t'} interval"]
-    said.append(n)
-    for status, words in ((DIVERGED, "diverged"), (UNFINISHED, "in progress")):
-        if count := int((records.runs["status"] == status).sum()):
-            said.append(f"{count} run{_s(count)} {words}")
-    return ", ".join(said)
+    interval = "no interval" if n == "n = 1 seed" else "mean and 95 % t interval"
+    counts = records.runs["status"].value_counts()
+    said = [
+        f"{counts[status]} run{_s(counts[status])} {words}"
+        for status, words in ((DIVERGED, "diverged"), (UNFINISHED, "in progress"))
+        if status in counts
+    ]
+    return ", ".join([f"{EVIDENCE[name].title}; {interval}", n, *said])
 
 
 def completeness(name: str, records: Records) -> str:

@@ -91,8 +91,8 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], arm: str, task: Task) -> None:
     for (_, said), height in zip(ends, drawing.spread(heights, 0.19, 0.1, 1.0), strict=True):
         options = {"xycoords": "axes fraction", "xytext": (4, 0), "linespacing": 0.95}
         drawing.label(axes, 1, height, said, colour, **options)
-    columns = [f"train_{each.name}" for each in task.metrics]
-    if epoch := next((row["epoch"] for row in rows if _diverged(row, columns)), None):
+    cells = [(row["epoch"], row.get(f"train_{m.name}")) for row in rows for m in task.metrics]
+    if epoch := next((epoch for epoch, x in cells if x is not None and not np.isfinite(x)), None):
         axes.axvline(epoch, color=rcParams[INK], linestyle=":", linewidth=1.2)
         axes.set_title(f"diverged in epoch {epoch}", fontsize=10, loc="left")
 
@@ -113,14 +113,8 @@ def _draw_norms(axes: Axes, rows: Sequence[Row]) -> None:
     if axes.dataLim.y1 > 10 * axes.dataLim.minposy:
         axes.set_yscale("log")
         drawing.plain_numbers(axes.yaxis)
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        handlelength=1.2,
-        handletextpad=0.5,
-        labelspacing=0.25,
-        borderaxespad=0.2,
-    )
+    spaces = {"handlelength": 1.2, "handletextpad": 0.5, "labelspacing": 0.25, "borderaxespad": 0.2}
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **spaces)
 
 
 def _draw(axes: Axes, rows: Sequence[Row], column: str, marker: str, **style: object):
@@ -135,11 +129,6 @@ def _draw(axes: Axes, rows: Sequence[Row], column: str, marker: str, **style: ob
     return line
 
 
-def _diverged(row: Row, columns: Sequence[str]) -> bool:
-    """Whether one of them is there and no number."""
-    return not all(row.get(column) is None or np.isfinite(row[column]) for column in columns)
-
-
 def _values(rows: Sequence[Row], column: str) -> np.ndarray:
     """NaN where there is no number."""
     return np.array([row.get(column) for row in rows], dtype=float)
@@ -147,13 +136,10 @@ def _values(rows: Sequence[Row], column: str) -> np.ndarray:
 
 def _title(config: Mapping[str, Any]) -> str:
     data, arm = _name(config, "data"), _name(config, "norm")
-    parts = [
-        CATALOGUE[data].title if data in CATALOGUE else data,
-        ARMS[arm].label if arm in ARMS else arm,
-        _INIT_LABELS.get(_name(config, "init"), _name(config, "init")),
-        f"seed {config['seed']}" if "seed" in config else "",
-    ]
-    return ", ".join(part for part in parts if part)
+    init, seed = _name(config, "init"), f"seed {config['seed']}" if "seed" in config else ""
+    data = CATALOGUE[data].title if data in CATALOGUE else data
+    arm = ARMS[arm].label if arm in ARMS else arm
+    return ", ".join(filter(None, (data, arm, _INIT_LABELS.get(init, init), seed)))
 
 
 def _name(config: Mapping[str, Any], group: str) -> str:

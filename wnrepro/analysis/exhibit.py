@@ -50,7 +50,7 @@ class Exhibit:
 
     def used(self, records: Records) -> list[str]:
         """Of `evidence`, what is shown: here whatever has runs, side by side."""
-        return [name for name in self.evidence if self._have(name, records)]
+        return [e for e in self.evidence if EVIDENCE[e].have(records.runs, self.in_progress)]
 
     def caption(self, records: Records) -> str:
         """What is shown, and the notes."""
@@ -79,12 +79,6 @@ class Exhibit:
         found = replace(found, runs=found.runs.assign(evidence=found.runs.index.map(of)))
         return found.timed_alike() if self.timed else found
 
-    def _have(self, name: str, records: Records) -> tuple[int, int] | None:
-        """Runs to the end and all that are shown; None for none."""
-        runs = records.runs
-        shown = EVIDENCE[name].have(runs, self.in_progress)
-        return (EVIDENCE[name].have(runs), shown) if shown else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Exhibit):
@@ -104,7 +98,12 @@ class Figure(Exhibit):
         known = super().used(records)
         if self.together or not known:
             return known
-        return [max(known, key=lambda name: self._have(name, records))]
+
+        def have(name: str) -> tuple[int, ...]:
+            """To the end, and all that are shown."""
+            return tuple(EVIDENCE[name].have(records.runs, u) for u in (False, self.in_progress))
+
+        return [max(known, key=have)]
 
     def drawing(self, records: Records, paper: Paper) -> Drawing:
         shown, first = self.shown(records), self.used(records)[0]

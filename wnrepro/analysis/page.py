@@ -3,9 +3,9 @@
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -43,8 +43,7 @@ _AFTER = {
 """Columns of the table of runs before and after those of the headline metrics."""
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """light, dark: data URIs; without a dark one the light picture stands on a light ground."""
 
     name: str

@@ -72,15 +72,11 @@ def prepare() -> None:
 def draw_all(names: Sequence[str], results: Path, jobs: int) -> Iterator[str]:
     """Draw these figures with so many processes; each name is given back when it is written."""
     if jobs == 1:
-        for name in names:
-            _draw(results, name)
-            yield name
+        yield from (_draw(results, name) for name in names)
         return
     with ProcessPoolExecutor(jobs, processes.context()) as pool:
-        running = {pool.submit(_draw, results, name): name for name in names}
-        for done in as_completed(running):
-            done.result()
-            yield running[done]
+        running = [pool.submit(_draw, results, name) for name in names]
+        yield from (done.result() for done in as_completed(running))
 
 
 @cache
@@ -89,7 +85,7 @@ def _loaded(results: Path) -> tuple[Records, paper.Paper]:
     return records.load(results), paper.load(results / "paper")
 
 
-def _draw(results: Path, name: str) -> None:
+def _draw(results: Path, name: str) -> str:
     found, theirs = _loaded(results)
 
     def final() -> Drawing:
@@ -101,6 +97,7 @@ def _draw(results: Path, name: str) -> None:
 
     make_folder(results / "figures")
     save(final, results / "figures" / name, _FORMS)
+    return name
 
 
 def write_table(table: Table, cells: Cells, notes: str, results: Path) -> None:
