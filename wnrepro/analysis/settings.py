@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from wnrepro.arms import ARMS
+from wnrepro.tasks.dqn import ATARI
 
 Setting = Mapping[str, Any]
 """A config without its seed: dotted key → value."""
@@ -75,7 +76,7 @@ _VAES = {
 }
 _PAIR = ("plain", "wn")
 """The arms of the paper's figures 3 to 5."""
-DQN_GAMES = ("breakout", "enduro", "seaquest", "space_invaders")
+DQN_GAMES = tuple(name.removeprefix("atari_") for name in ATARI)
 """Of the paper's table 2."""
 _DQN = (
     f"{_OTHERS} task.name=dqn task.epoch_steps=250000 task.evaluation_steps=125000 "

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,22 +17,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from wnrepro import assembly
 from wnrepro.benchmarks import usual
 from wnrepro.benchmarks.measurement import Goal, Measurement
-from wnrepro.benchmarks.networks import LEARNING_RATE
+from wnrepro.benchmarks.networks import LEARNING_RATE, Sizes, of_task
 from wnrepro.benchmarks.setting import Setting
 from wnrepro.benchmarks.timing import compare, seconds, threads
-from wnrepro.config import AdamConfig, Config, DataConfig, ModelConfig, NormConfig, ScheduleConfig
+from wnrepro.config import AdamConfig
 from wnrepro.runs import checkpoint
 from wnrepro.tasks.dqn import DQNConfig
-from wnrepro.tasks.dqn.assembly import made_up
 from wnrepro.tasks.dqn.training import DQNTraining
 
 AS_USUAL = Goal(1.5, at_least=True)
 AS_PLAIN = Goal(1.1)
 OF_TRAINING = Goal(0.01)
 
+_ADAMAX = AdamConfig("adamax", LEARNING_RATE, 0.5, 0.5, 0.999, eps=1e-6)
 _ATARI = DQNConfig("dqn", epsilon_start=0.1)
 _MINATAR = replace(
     _ATARI,
@@ -49,21 +47,16 @@ _MINATAR = replace(
 )
 
 
-class _Sizes(NamedTuple):
-    task: DQNConfig
-    data: str
-    model: str
-    width: int
-
-
 def dqn(setting: Setting) -> Iterator[Measurement]:
     games = {
-        "MinAtar's Breakout": _Sizes(_MINATAR, "minatar_breakout", "minatar_cnn", 128),
-        "Atari's Breakout": _Sizes(_ATARI, "atari_breakout", "nature_cnn", 512),
+        "MinAtar's Breakout": Sizes(
+            _MINATAR, "minatar_cnn", "minatar_breakout", setting.pick(128, 4), 64
+        ),
+        "Atari's Breakout": Sizes(_ATARI, "nature_cnn", "atari_breakout", setting.pick(512, 4), 64),
     }
     with threads(None if setting.gpu else 1):
         for name, sizes in games.items():
-            wn, plain = (_training(setting, arm, sizes) for arm in ("wn", "plain"))
+            wn, plain = (of_task(setting, arm, sizes, _ADAMAX).training for arm in ("wn", "plain"))
             theirs = UsualLoop(wn)
             _check_same(wn, theirs)
             ours, others, by_plain = compare(
@@ -77,23 +70,6 @@ def dqn(setting: Setting) -> Iterator[Measurement]:
                 *("ms", 1e3 * ours, 1e3 * by_plain, AS_PLAIN),
             )
             yield _checkpoint(setting, name, wn, float(np.median(ours)))
-
-
-def _training(setting: Setting, arm: str, sizes: _Sizes) -> DQNTraining:
-    config = Config(
-        task=sizes.task,
-        data=DataConfig(sizes.data, False),
-        model=ModelConfig(sizes.model, setting.pick(sizes.width, 4)),
-        norm=NormConfig(arm),
-        optim=AdamConfig("adamax", LEARNING_RATE, 0.5, 0.5, 0.999, eps=1e-6),
-        schedule=ScheduleConfig("constant"),
-        epochs=1,
-        batch_size=setting.pick(64, 4),
-        seed=0,
-        threads=1,
-    )
-    assembly.prepare(config)
-    return made_up(config, setting.device, config.batch_size).training
 
 
 class UsualLoop:

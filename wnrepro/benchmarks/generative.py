@@ -5,7 +5,6 @@ One thread: two processes of one thread do more than one of two.
 
 import copy
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +12,12 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 from torch.testing import assert_close
 
-from wnrepro import assembly
 from wnrepro.benchmarks.measurement import Goal, Measurement
-from wnrepro.benchmarks.networks import LEARNING_RATE, step_of
+from wnrepro.benchmarks.networks import Sizes, of_task, step_of
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.benchmarks.timing import Series, compare, threads
-from wnrepro.config import AdamConfig, Config, DataConfig, ModelConfig, NormConfig, ScheduleConfig
+from wnrepro.benchmarks.timing import compare, threads
+from wnrepro.benchmarks.usual import weight_normed
 from wnrepro.nn import NormalizedLayer
-from wnrepro.tasks import TaskConfig, part_of
 from wnrepro.tasks.draw import DrawConfig
 from wnrepro.tasks.draw.attention import Windows
 from wnrepro.tasks.draw.network import Draw
@@ -39,49 +36,19 @@ def generative(setting: Setting) -> Iterator[Measurement]:
     mnist = VAEConfig("vae", latent=latent, flow_width=setting.pick(320, 8))
     cifar = VAEConfig("vae", latent=latent, binarised="no", depths=setting.pick([2, 2], [1]))
     tasks = {
-        f"DRAW of {units} units, {glimpses} glimpses": _Sizes(draw, "draw", "mnist", units, 100),
-        "VAE on MNIST": _Sizes(mnist, "vae_mnist", "mnist", setting.pick(16, 2), 100),
-        "VAE on CIFAR-10, 32 maps": _Sizes(cifar, "vae_cifar", "cifar10", setting.pick(32, 4), 16),
+        f"DRAW of {units} units, {glimpses} glimpses": Sizes(draw, "draw", "mnist", units, 100),
+        "VAE on MNIST": Sizes(mnist, "vae_mnist", "mnist", setting.pick(16, 2), 100),
+        "VAE on CIFAR-10, 32 maps": Sizes(cifar, "vae_cifar", "cifar10", setting.pick(32, 4), 16),
     }
     with threads(None if setting.gpu else 1):
         for name, sizes in tasks.items():
-            wn, plain = (_training(setting, arm, sizes) for arm in ("wn", "plain"))
+            wn, plain = (of_task(setting, arm, sizes) for arm in ("wn", "plain"))
             _check_same_terms(wn, plain)
             ours, usual = compare(setting, step_of(wn), step_of(plain), repeats=15)
             yield Measurement(
-                *(f"step of {name}: wn beside plain", "ms"), _ms(ours), _ms(usual), AS_PLAIN
+                *(f"step of {name}: wn beside plain", "ms"), 1e3 * ours, 1e3 * usual, AS_PLAIN
             )
         yield _beside_torch(setting, draw, units)
-
-
-class _Sizes(NamedTuple):
-    task: TaskConfig
-    model: str
-    data: str
-    width: int
-    batch_size: int
-
-
-def _ms(seconds: Series) -> list[float]:
-    return [1e3 * each for each in seconds]
-
-
-def _training(setting: Setting, arm: str, sizes: _Sizes) -> SupervisedTraining:
-    config = Config(
-        task=sizes.task,
-        data=DataConfig(sizes.data, False),
-        model=ModelConfig(sizes.model, sizes.width),
-        norm=NormConfig(arm),
-        optim=AdamConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
-        schedule=ScheduleConfig("constant"),
-        epochs=1,
-        batch_size=setting.pick(sizes.batch_size, 4),
-        seed=0,
-        threads=1,
-    )
-    assembly.prepare(config)
-    made_up = part_of(sizes.task.name, "assembly").made_up
-    return made_up(config, setting.device, config.batch_size)
 
 
 @torch.no_grad()
@@ -106,7 +73,7 @@ class TorchDraw(nn.Module):
         decoder = self._cell(ours.decoder_input, ours.decoder_recurrent)
         self.cells = nn.ModuleList([encoder, decoder])
         names = ("mean", "log_std", "read_window", "write_window", "write_patch")
-        self.maps = nn.ModuleDict({name: _weight_normed(getattr(ours, name)) for name in names})
+        self.maps = nn.ModuleDict({name: weight_normed(getattr(ours, name)) for name in names})
         self.shape, self.sizes = ours.shape, (ours.glimpses, ours.units, ours.latent)
         sides = ours.read_size, ours.write_size
         self.windows = nn.ModuleList(Windows([side], *ours.shape) for side in sides)
@@ -149,19 +116,9 @@ class TorchDraw(nn.Module):
         return (cross.sum((1, 2)) + kl).mean()
 
 
-def _weight_normed(layer: NormalizedLayer) -> nn.Module:
-    ours = layer.linear
-    assert isinstance(ours.weight, Tensor)
-    linear = nn.Linear(ours.weight.shape[1], ours.weight.shape[0]).to(ours.weight)
-    with torch.no_grad():
-        linear.weight.copy_(ours.weight)
-        linear.bias.copy_(layer.b)
-    return parametrizations.weight_norm(linear)
-
-
 def _beside_torch(setting: Setting, task: DrawConfig, units: int) -> Measurement:
     """Forward and backward pass."""
-    training = _training(setting, "wn", _Sizes(task, "draw", "mnist", units, 100))
+    training = of_task(setting, "wn", Sizes(task, "draw", "mnist", units, 100))
     draw = training.model
     assert isinstance(draw, Draw)
     without = copy.deepcopy(draw.state_dict())
@@ -187,7 +144,7 @@ def _beside_torch(setting: Setting, task: DrawConfig, units: int) -> Measurement
     return Measurement(
         "DRAW, forward and backward: wn beside torch's LSTMCell and weight norm",
         "ms",
-        _ms(ours_sec),
-        _ms(usual_sec),
+        1e3 * ours_sec,
+        1e3 * usual_sec,
         AS_TORCH,
     )

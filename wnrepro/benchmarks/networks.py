@@ -1,20 +1,30 @@
-"""What is trained: the paper's CIFAR-10 network and the MNIST MLP, put together as a run's are."""
+"""What is trained, put together as in a run: the CIFAR-10 network, the MNIST MLP, other tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch.testing import assert_close
 
 from wnrepro import assembly
 from wnrepro.benchmarks.setting import Setting
-from wnrepro.config import AdamConfig, Config, DataConfig, ModelConfig, NormConfig, ScheduleConfig
+from wnrepro.config import (
+    AdamConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    NormConfig,
+    OptimConfig,
+    ScheduleConfig,
+)
+from wnrepro.tasks import TaskConfig, part_of
 from wnrepro.tasks.classification.assembly import made_up
 from wnrepro.training import SupervisedTraining
 
 LEARNING_RATE = 0.0003
 """At which all arms learn. It stays, whatever is measured."""
+ADAM = AdamConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8)
 CPU_WIDTH = 24
 """Of the CIFAR-10 network on a CPU: a quarter of the paper's, a sixteenth of the work."""
 
@@ -69,7 +79,7 @@ class Network:
             data=DataConfig(self.data, False, root=setting.root),
             model=self.model,
             norm=NormConfig(arm),
-            optim=AdamConfig("adam", LEARNING_RATE, 0.9, 0.9, 0.999, eps=1e-8),
+            optim=ADAM,
             schedule=ScheduleConfig("constant"),
             epochs=10_000,
             batch_size=self.batch_size,
@@ -78,6 +88,35 @@ class Network:
             compile=setting.gpu and self.model.depth is None and not (eager or setting.smoke),
             threads=threads,
         )
+
+
+class Sizes(NamedTuple):
+    """Of the training of another task. model, data: names."""
+
+    task: TaskConfig
+    model: str
+    data: str
+    width: int
+    batch_size: int
+
+
+def of_task(setting: Setting, arm: str, sizes: Sizes, optim: OptimConfig = ADAM) -> Any:
+    """The task's training on a batch of made-up examples, seed 0, one thread; as `made_up`."""
+    config = Config(
+        task=sizes.task,
+        data=DataConfig(sizes.data, False),
+        model=ModelConfig(sizes.model, sizes.width),
+        norm=NormConfig(arm),
+        optim=optim,
+        schedule=ScheduleConfig("constant"),
+        epochs=1,
+        batch_size=setting.pick(sizes.batch_size, 4),
+        seed=0,
+        threads=1,
+    )
+    assembly.prepare(config)
+    made_up = part_of(sizes.task.name, "assembly").made_up
+    return made_up(config, setting.device, config.batch_size)
 
 
 def cifar(setting: Setting, width: int | None = None) -> Network:

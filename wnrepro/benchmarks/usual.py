@@ -39,7 +39,7 @@ def network(ours: nn.Module) -> nn.Sequential:
     for module in ours.children():
         match module:
             case NormalizedLayer():
-                layers += [_weight_normed(module), copy.deepcopy(module.nonlinearity)]
+                layers += [weight_normed(module), copy.deepcopy(module.nonlinearity)]
             case Dropout():
                 layers.append(nn.Dropout(module.p))
             case GaussianNoise():
@@ -96,7 +96,8 @@ class Loop:
             self.accuracies.append((logits.argmax(1) == labels).float().mean().item())
 
 
-def _weight_normed(unit: NormalizedLayer) -> nn.Module:
+def weight_normed(unit: NormalizedLayer) -> nn.Module:
+    """Its linear map as torch's layer with torch's weight norm, of the same w and b."""
     plain = fold(copy.deepcopy(unit.linear)).to(memory_format=torch.contiguous_format)
     plain.bias = nn.Parameter(unit.b.detach().clone())
     return parametrizations.weight_norm(plain)
