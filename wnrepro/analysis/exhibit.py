@@ -64,11 +64,11 @@ class Exhibit:
 
     def lacks(self, records: Records) -> list[str]:
         """A line for each evidence that is not complete, with the command that gets the rest."""
-        each = [(EVIDENCE[name], name) for name in self.used(records) or self.evidence]
+        shown = (EVIDENCE[name] for name in self.used(records) or self.evidence)
         return [
-            f"{name} has {have} of {evidence.planned} runs: {evidence.command}"
-            for evidence, name in each
-            if (have := evidence.have(records.runs)) < evidence.planned
+            f"{each.name} has {have} of {each.planned} runs: {each.command}"
+            for each in shown
+            if (have := each.have(records.runs)) < each.planned
         ]
 
     def shown(self, records: Records) -> Records:
