@@ -23,6 +23,7 @@ from wnrepro.optim import build as build_optimizer
 from wnrepro.randomness import BEFORE_TRAINING, Streams
 
 BATCH, INIT_BATCH = 100, 500
+TRACE_EVERY, TRACE_IMAGES = 20, 1000  # as in train.py
 OWN = ("start", "order", "noise", "dropout")
 
 
@@ -30,7 +31,7 @@ def arguments() -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--record", type=Path, required=True, help="folder that train.py --record filled")
+    add("--record", type=Path, help="folder that train.py --record filled; not if all is --own")
     add("--white", type=Path, required=True, help="folder of whitened images, by train.py --white")
     add("--arm", required=True)
     add("--width", type=int, default=24)
@@ -41,6 +42,7 @@ def arguments() -> argparse.Namespace:
     add("--dropout", type=float, default=0.5, help="0 where the record has none")
     add("--own", choices=OWN, nargs="*", default=[], help="what ours draws itself")
     add("--seed", type=int, default=0, help="of what ours draws itself, and a name for the row")
+    add("--trace", type=Path, help="CSV of test errors within the last epoch")
     add("--out", type=Path, help="CSV that gets a row per epoch or step")
     return parser.parse_args()
 
@@ -61,7 +63,7 @@ class Comparison:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.images, self.labels = self.load("train")
+        (self.images, self.labels), self.test = self.load("train"), self.load("test")
         self.dtype = self.images.dtype
         self.streams = Streams(args.seed)
         self.model = build(
@@ -138,13 +140,17 @@ class Comparison:
             loss.backward()
             self.optimizer.step()
             yield loss.item(), (scores.argmax(1) != labels).double().mean().item()
+            if self.args.trace and epoch == self.args.epochs - 1 and (t + 1) % TRACE_EVERY == 0:
+                row = {"seed": self.args.seed, "step": t + 1}
+                append(self.args.trace, row | {"error": f"{self.test_error(TRACE_IMAGES):.1f}"})
 
     @torch.no_grad()
-    def test_error(self) -> float:
-        """In percent."""
+    def test_error(self, n: int | None = None) -> float:
+        """In percent, of the first n test images."""
         self.model.eval()
-        parts = zip(*(each.split(500) for each in self.load("test")), strict=True)
+        parts = zip(*(each[:n].split(500) for each in self.test), strict=True)
         wrong = torch.cat([self.model(images).argmax(1) != labels for images, labels in parts])
+        self.model.train()
         return 100 * wrong.double().mean().item()
 
 
@@ -174,8 +180,9 @@ def main() -> None:
     run = Comparison(args)
     if args.arm != "bn":
         run.initialise()
-    recorded = args.record / "losses.csv"
-    theirs = np.loadtxt(recorded, delimiter=",", ndmin=2) if recorded.exists() else np.empty((0, 2))
+    theirs = np.empty((0, 2))
+    if args.record and (args.record / "losses.csv").exists():
+        theirs = np.loadtxt(args.record / "losses.csv", delimiter=",", ndmin=2)
     if not args.epochs:
         ours = np.array(list(run.epoch(0, len(theirs))))
         print(side_by_side(theirs, ours))
@@ -198,7 +205,7 @@ def main() -> None:
         row["train_error_percent"] = f"{100 * np.mean([error for _, error in steps]):.3f}"
         row["test_error_percent"] = f"{run.test_error():.3f}"
         row |= {"own": "+".join(args.own), "noise": args.noise, "dropout": args.dropout}
-        row |= {"white": args.white.name, "record": args.record.name}
+        row |= {"white": args.white.name, "record": args.record.name if args.record else ""}
         row["seconds"] = f"{time.perf_counter() - begin:.0f}"
         print(row, flush=True)
         if args.out:

@@ -25,6 +25,8 @@ ARMS = {  # our name: the function of their nn.py
     "wn_mean_only_bn": "mean_only_bn",
 }
 BATCH, INIT_BATCH = 100, 500
+TRACE_EVERY, TRACE_IMAGES = 20, 1000
+"""Steps from one test error within an epoch to the next, and how many test images it is of."""
 
 
 def arguments():
@@ -45,6 +47,7 @@ def arguments():
     add("--whitening", choices=("float32", "float64"), default="float32", help="of its matrix")
     add("--white", type=Path, help="folder for whitened images: filled once, then read")
     add("--out", type=Path, help="CSV that gets a row per epoch")
+    add("--trace", type=Path, help="CSV of test errors within the last epoch")
     add("--record", type=Path, help="folder for start values, batches, draws and losses")
     add("--only-draws", action="store_true", help="record without training: no losses")
     add("--given", type=Path, help="folder with such a record, used instead of own draws")
@@ -218,7 +221,13 @@ def train(nn, data, args, seed):
         turned = {f"v{k}": _turned(v.get_value(), v.ndim) for k, v in enumerate(starts)}
         write(args.record, "start", **turned)
     index, n_steps, losses = np.arange(len(images)), len(images) // BATCH, []
-    for epoch in range(args.epochs or args.schedule):
+    n_epochs, trace = args.epochs or args.schedule, []
+
+    def test_error(n):
+        slices = [slice(k, k + BATCH) for k in range(0, n, BATCH)]
+        return np.mean([network.test(test_images[s], test_labels[s]) for s in slices])
+
+    for epoch in range(n_epochs):
         begin = time.time()
         half = args.schedule / 2
         rate = np.array(args.rate * min(2 - epoch / half, 1), args.dtype)
@@ -241,14 +250,18 @@ def train(nn, data, args, seed):
             error, loss, *drawn = network.train(*batch, rate, beta1, *draws)
             errors += error
             losses.append((float(loss), float(error)))
+            if args.trace and epoch == n_epochs - 1 and (t + 1) % TRACE_EVERY == 0:
+                trace.append((seed, t + 1, 100 * test_error(TRACE_IMAGES)))
             if args.record:
                 write(args.record, f"{epoch * n_steps + t:05d}", index=chosen, **named(drawn))
         if args.only_draws:
             continue
         if args.record:
             np.savetxt(args.record / "losses.csv", losses, "%.17g", ",", header="loss,error")
-        slices = [slice(k, k + BATCH) for k in range(0, len(test_images), BATCH)]
-        test = np.mean([network.test(test_images[s], test_labels[s]) for s in slices])
+        if trace:
+            with open(args.trace, "a") as file:
+                np.savetxt(file, trace, ("%d", "%d", "%.1f"), ",")
+        test = test_error(len(test_images))
         if args.record:
             np.savetxt(args.record / "test.csv", [test], "%.17g", header="error")
         if args.steps is not None:
