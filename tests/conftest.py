@@ -26,8 +26,26 @@ from wnrepro.resolution import register_schema, resolve
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
+LONGEST = (
+    "test_slurm.py",
+    "test_train.py",
+    "test_experiments.py",
+    "test_local_sweep.py",
+    "test_tracking.py",
+    "test_evidence_queue.py",
+    "test_dqn_runs.py",
+    "test_evidence.py",
+)
+"""Files whose tests take minutes; these begin first. A file is one process's, and the others would
+wait for one that begins last."""
+
 UNPACK = Path(__file__).resolve().parents[2] / "shared" / "data" / "unpack.py"
 """Lays out the real data where there is no network; not part of this repository."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

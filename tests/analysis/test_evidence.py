@@ -1,10 +1,7 @@
 """A condition admits the runs of its sweep, and of all others only those that are the same."""
 
-from copy import deepcopy
 from functools import cache
-from typing import Any
 
-import hydra
 import pytest
 import yaml
 
@@ -30,20 +27,8 @@ def configs(*overrides: str) -> tuple[dict, ...]:
 
 @pytest.fixture(scope="module")
 def every_config() -> list[dict]:
-    """What differs in values alone, as bf16 and float32, Hydra composes once: it takes long."""
-    composed: dict[tuple[str, ...], Any] = {}
-
-    def compose(name: str, overrides: list[str], **options: Any) -> Any:
-        key = tuple(overrides)
-        if key not in composed:
-            composed[key] = hydra_compose(name, overrides, **options)
-        return deepcopy(composed[key])
-
-    hydra_compose = hydra.compose
     asked = [*(each.overrides for each in EVIDENCE.values()), *OTHERS]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hydra, "compose", compose)
-        return [config for overrides in asked for config in configs(*overrides)]
+    return [config for overrides in asked for config in configs(*overrides)]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ Hydra composes them. Whatever a line means to it for one run it means here in a 
 """
 
 import copy
+import functools
 import itertools
 import math
 from collections import Counter
@@ -116,10 +117,10 @@ class _Composer:
         register_schema(experiments(self.folders[1:]))
 
     def compose(self, run: Sequence[Override]) -> DictConfig:
-        """As Hydra does it; its own keys included."""
+        """As Hydra does it; its own keys included. Not to be changed: others may be given it."""
+        compose = _composed if self.folders == [CONF] else _composed.__wrapped__
         try:
-            texts = [str(each.input_line) for each in run]
-            return hydra.compose("config", texts, return_hydra_config=True)
+            return compose(tuple(str(each.input_line) for each in run))
         except Exception as error:  # whatever it is, this line cannot be composed
             raise ConfigError(mistakes.explain(error, self.folders)) from error
 
@@ -133,7 +134,7 @@ class _Composer:
         runs, replaced = self._runs(file)
         if not runs:
             raise ConfigError("the sweep has no runs: a list or a range of it is empty")
-        first = self.compose(runs[0])
+        first = self.compose([each for each in runs[0] if self._shapes(each)])
         HydraConfig.instance().set_config(first)  # for ${hydra:…}
         configs = [resolve(self._config(run)) for run in runs]
         if len(self._launchers) > 1:
@@ -249,7 +250,14 @@ class _Composer:
             raise ConfigError(mistakes.explain(error, self.folders)) from error
 
 
+@functools.lru_cache(maxsize=256)
+def _composed(texts: tuple[str, ...]) -> DictConfig:
+    """Kept, as a process may ask for one sweep several times and Hydra takes 0.2 s."""
+    return hydra.compose("config", list(texts), return_hydra_config=True)
+
+
 def _without_hydra(cfg: DictConfig) -> DictConfig:
+    cfg = copy.deepcopy(cfg)
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
