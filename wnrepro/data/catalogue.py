@@ -186,6 +186,32 @@ _ENTRIES = (
 
 CATALOGUE: Mapping[str, Entry] = {each.name: each for each in _ENTRIES}
 
+
+@dataclass(frozen=True)
+class Binarised:
+    """A file of binarised images: where it was published, its SHA-256, and how many it holds."""
+
+    url: str
+    sha256: str
+    n: int
+
+
+_LAROCHELLE = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/binarized_mnist"
+LAROCHELLE: Mapping[str, Binarised] = {
+    "train": Binarised(
+        f"{_LAROCHELLE}_train.amat",
+        "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+        50_000,
+    ),
+    "test": Binarised(
+        f"{_LAROCHELLE}_test.amat",
+        "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+        10_000,
+    ),
+}
+"""MNIST as Larochelle binarised it (`wnrepro.data.larochelle`). The sums are those of TensorFlow
+Datasets; we have not had the files."""
+
 NAMES: tuple[str, ...] = tuple(CATALOGUE)
 """The names of the data sets."""
 

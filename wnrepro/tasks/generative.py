@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wnrepro.config import Config
-from wnrepro.data import load
+from wnrepro.data import larochelle, load
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.nn import data_dependent_init
 from wnrepro.randomness import derive
@@ -149,6 +149,11 @@ def images(config: Config, device: torch.device) -> Images:
     evaluation only. Raises WnreproError: data that are missing or damaged.
     """
     data, dtype = config.data, dtype_of(config)
+    binarised = cast(GenerativeConfig, config.task).binarised
+    if binarised == "larochelle":
+        train, test = (larochelle.read(part, data.root) for part in ("train", "test"))
+        train, test = train[: data.train_size], test[: data.evaluation_size]
+        return Images(train.to(device, dtype), test.to(device, dtype), "test")
     loaded = load(
         data.name,
         root=data.root,
@@ -162,7 +167,6 @@ def images(config: Config, device: torch.device) -> Images:
     found = []
     for part, scaled in parts.items():
         x = (scaled * entry.scale + entry.offset) / (2 * entry.offset)
-        binarised = cast(GenerativeConfig, config.task).binarised
         if binarised == "fixed" or (binarised == "dynamic" and part != "train"):
             # in float64 on the CPU: the same images whatever the device and the precision
             drawn = torch.Generator().manual_seed(derive(FIXED_SEED, f"binarise/{part}", 0))

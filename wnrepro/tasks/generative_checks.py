@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from wnrepro.config import Config, check_sizes, choice, in_range, training_size
-from wnrepro.data.catalogue import CATALOGUE
+from wnrepro.data.catalogue import CATALOGUE, LAROCHELLE
 from wnrepro.errors import ConfigError
 from wnrepro.tasks.generative_facts import ARMS, BINARISED, GenerativeConfig
 
@@ -24,6 +24,14 @@ def check_generative(config: Config, networks: Mapping[str, int]) -> None:
         )
     if data.whiten:
         raise ConfigError(f"data.whiten=true: task={task.name} takes pixels as they are")
+    if task.binarised == "larochelle":
+        choice("data.name", data.name, ("mnist",))
+        n = LAROCHELLE["train"].n
+        if data.held_out or not 1 <= (data.train_size or 0) <= n:
+            raise ConfigError(
+                f"task.binarised=larochelle has {n:,} training images and none held out: "
+                f"use data.train_size={n} or fewer, and data.held_out=0"
+            )
     for key in ("depth", "noise_std", "dropout"):
         if getattr(model, key):
             raise ConfigError(f"model.{key} is no key of model={model.name}: leave it out")

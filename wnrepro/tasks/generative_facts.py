@@ -14,7 +14,7 @@ METRICS = (
 )
 """Each a mean over images. The last one after the last epoch, where it is asked for."""
 
-BINARISED = ("fixed", "dynamic", "no")
+BINARISED = ("fixed", "dynamic", "larochelle", "no")
 ARMS = ("plain", "wn")
 """Those of the paper's figures 3 and 4."""
 
@@ -25,7 +25,8 @@ class GenerativeConfig(TaskConfig):
     """Elements of z, at each glimpse of DRAW; of vae_cifar: maps of each layer."""
     binarised: str = "fixed"
     """fixed: each pixel was drawn once, from its intensity, for all runs. dynamic: training images
-    are drawn anew at each step. no: the intensities themselves."""
+    are drawn anew at each step. larochelle: MNIST as his files have it. no: the intensities
+    themselves."""
     importance_samples: int = 0
     """Draws of z for each evaluation image, from which −log p(x) is estimated after the last epoch;
     0: no estimate. It takes as long as so many evaluations."""
