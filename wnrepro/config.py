@@ -28,6 +28,8 @@ class DataConfig:
     """Data set: digits, mnist, fashion_mnist or cifar10."""
     whiten: bool = MISSING
     """ZCA-whiten the images, fitted on the training set (the paper's CIFAR-10 protocol)."""
+    whitening_dtype: str = "float64"
+    """What the whitening is fitted in: float64, or float32 as in the authors' code."""
     held_out: int = 0
     """Training images set aside to choose hyper-parameters on; the test set is then not used."""
     train_size: int | None = None

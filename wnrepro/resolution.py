@@ -157,6 +157,9 @@ def _check(config: Config) -> None:
     choice("precision", config.precision, PRECISIONS)
     if config.precision == "tf32" and config.device == "cpu":
         raise ConfigError("precision=tf32 is a GPU's: with device=cpu use float32 or bf16")
+    choice("data.whitening_dtype", config.data.whitening_dtype, ("float64", "float32"))
+    if config.data.whitening_dtype == "float32" and not config.data.whiten:
+        raise ConfigError("data.whitening_dtype=float32 is for data.whiten=true: leave it out")
     in_range("epochs", config.epochs, 1, 1_000_000_000)
     in_range("threads", config.threads, 1, 1024)  # with many more, torch crashes
     _check_init(config)

@@ -141,7 +141,8 @@ class Comparison:
             self.optimizer.step()
             yield loss.item(), (scores.argmax(1) != labels).double().mean().item()
             if self.args.trace and epoch == self.args.epochs - 1 and (t + 1) % TRACE_EVERY == 0:
-                row = {"seed": self.args.seed, "step": t + 1}
+                row = {"code": "ours", "whitening": self.args.white.name.split("-")[1]}
+                row |= {"seed": self.args.seed, "step": t + 1}
                 append(self.args.trace, row | {"error": f"{self.test_error(TRACE_IMAGES):.1f}"})
 
     @torch.no_grad()

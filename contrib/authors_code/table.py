@@ -16,6 +16,7 @@ from wnrepro.intervals import t_interval
 RESULTS = Path(__file__).parents[2] / "results" / "authors_code"
 BEGIN, END = "<!-- table.py: begin -->", "<!-- table.py: end -->"
 COLUMNS = ("train", "test")
+NAMES = ("runs", "steps", "trace")
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="into README.md")
     written = parser.parse_args().write
-    text = tables(pd.read_csv(RESULTS / "runs.csv"), pd.read_csv(RESULTS / "steps.csv"))
+    text = tables(*(pd.read_csv(RESULTS / f"{name}.csv") for name in NAMES))
     if written:
         readme = RESULTS / "README.md"
         before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
@@ -33,9 +34,9 @@ def main() -> None:
         print(text)
 
 
-def tables(runs: pd.DataFrame, steps: pd.DataFrame) -> str:
+def tables(runs: pd.DataFrame, steps: pd.DataFrame, trace: pd.DataFrame) -> str:
     full = runs[(runs.noise > 0) & (runs.dropout > 0)]
-    parts = own_draws(full), alone(runs), step_by_step(steps), their_draws(full)
+    parts = own_draws(full), alone(runs), within(trace), step_by_step(steps), their_draws(full)
     return "\n\n".join(filter(None, parts))
 
 
@@ -71,6 +72,23 @@ def alone(runs: pd.DataFrame) -> str:
                     cells = f"{name} alone", f"`{arm}`", epoch, column, *_compared(theirs, ours)
                     lines.append(_row(cells))
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def within(trace: pd.DataFrame) -> str:
+    """Test errors within epoch 2: a run counts by their mean, and by their standard deviation."""
+    errors = trace.groupby(["code", "whitening", "seed"]).error
+    lines = _head("of a run's test errors in epoch 2", "whitening", "first", "second", "difference")
+    for name, of_run in (("mean", errors.mean()), ("standard deviation", errors.std())):
+        theirs, ours, exact = (
+            of_run[code, kind]
+            for code, kind in (("theirs", "float32"), ("ours", "float32"), ("ours", "float64"))
+        )
+        cells = _compared(theirs, ours)
+        lines.append(_row((f"{name}: theirs, ours", "float32", *cells)))
+        paired = _interval(exact - ours)
+        cells = _mean(exact), _mean(ours), f"{paired}, paired"
+        lines.append(_row((f"{name}: ours, ours", "float64, float32", *cells)))
+    return "\n".join(lines)
 
 
 def step_by_step(steps: pd.DataFrame) -> str:

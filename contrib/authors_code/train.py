@@ -184,6 +184,15 @@ def whitened(nn, args):
     return white
 
 
+def append(path, row):
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def write(folder, name, **arrays):
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / (name + ".npz"), **arrays)
@@ -221,7 +230,7 @@ def train(nn, data, args, seed):
         turned = {f"v{k}": _turned(v.get_value(), v.ndim) for k, v in enumerate(starts)}
         write(args.record, "start", **turned)
     index, n_steps, losses = np.arange(len(images)), len(images) // BATCH, []
-    n_epochs, trace = args.epochs or args.schedule, []
+    n_epochs = args.epochs or args.schedule
 
     def test_error(n):
         slices = [slice(k, k + BATCH) for k in range(0, n, BATCH)]
@@ -251,16 +260,14 @@ def train(nn, data, args, seed):
             errors += error
             losses.append((float(loss), float(error)))
             if args.trace and epoch == n_epochs - 1 and (t + 1) % TRACE_EVERY == 0:
-                trace.append((seed, t + 1, 100 * test_error(TRACE_IMAGES)))
+                row = {"code": "theirs", "whitening": args.whitening, "seed": seed, "step": t + 1}
+                append(args.trace, {**row, "error": f"{100 * test_error(TRACE_IMAGES):.1f}"})
             if args.record:
                 write(args.record, f"{epoch * n_steps + t:05d}", index=chosen, **named(drawn))
         if args.only_draws:
             continue
         if args.record:
             np.savetxt(args.record / "losses.csv", losses, "%.17g", ",", header="loss,error")
-        if trace:
-            with open(args.trace, "a") as file:
-                np.savetxt(file, trace, ("%d", "%d", "%.1f"), ",")
         test = test_error(len(test_images))
         if args.record:
             np.savetxt(args.record / "test.csv", [test], "%.17g", header="error")
@@ -292,12 +299,7 @@ def main():
             row.update(given=args.given or "", seconds=f"{seconds:.0f}")
             print(row, flush=True)
             if args.out:
-                new = not args.out.exists()
-                with open(args.out, "a", newline="") as file:
-                    writer = csv.DictWriter(file, row)
-                    if new:
-                        writer.writeheader()
-                    writer.writerow(row)
+                append(args.out, row)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ def test_a_rate_in_minatar_has_the_largest_mean_area_of_its_arm_and_game() -> No
 CHANGES = {
     "width": ("model", "width", 48),
     "held_out": ("data", "held_out", 5000),
+    "whitening": ("data", "whitening_dtype", "float32"),
     "train_size": ("data", "train_size", 1000),
     "lr": ("optim", "lr", 0.002),
     "eps": ("optim", "eps", 1e-6),

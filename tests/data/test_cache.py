@@ -71,10 +71,11 @@ def test_every_part_of_the_key_counts(
     cache.fitted(images, checksum="a", epsilon=1e-4)
     cache.fitted(images, checksum="a", offset=1.0)
     cache.fitted(images, checksum="a", scale=2.0)
+    cache.fitted(images, checksum="a", dtype=torch.float32)
     monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     cache.fitted(images, checksum="a")
-    assert len(fits) == 7
-    assert len(list(cache.directory().iterdir())) == 7
+    assert len(fits) == 8
+    assert len(list(cache.directory().iterdir())) == 8
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "altered", "digest", "foreign", "other_key"])

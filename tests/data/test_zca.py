@@ -46,6 +46,29 @@ def test_equals_the_authors_procedure(count: int, epsilon: float):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * abs(expected).max())
 
 
+def test_in_float32_small_variances_are_rounded_as_the_authors_are():
+    """Variances of 1e-5 beside one of 4,000: an SVD in float32 amplifies them less, as theirs does;
+    the large ones it leaves alone.
+    """
+    images = _correlated(500, (1, 8, 8))
+    basis = torch.linalg.qr(images[:64].flatten(1))[0]
+    sizes = torch.cat([torch.tensor([60.0, 1.0]), torch.full((62,), 0.003)]).double()
+    values = torch.randn(500, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    images = ((values * sizes) @ basis.T).view(500, 1, 8, 8)
+    exact, rounded = ZCA.fit(images), ZCA.fit(images, dtype=torch.float32)
+    _, authors = _authors(images.float().numpy(), 1e-5)
+    assert rounded.matrix.dtype == torch.float64
+
+    def gains(matrix: Tensor) -> Tensor:
+        return (basis.T @ matrix @ basis).diagonal()
+
+    ours, theirs = gains(rounded.matrix), gains(torch.from_numpy(authors).double())
+    ratio = ours / gains(exact.matrix)
+    assert ((ratio[:2] - 1).abs() < 1e-3).all()
+    assert 0.2 < ratio[2:].mean() < 0.95
+    assert ours[2:].mean().item() == pytest.approx(theirs[2:].mean().item(), rel=0.3)
+
+
 @pytest.mark.parametrize("count", [99, 100, 101, 250])
 def test_blocks_and_panels_do_not_show(count: int, monkeypatch: pytest.MonkeyPatch):
     images = _correlated(count, (1, 6, 7))

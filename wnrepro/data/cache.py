@@ -44,6 +44,7 @@ def fitted(
     epsilon: float = EPSILON,
     offset: float = 0.0,
     scale: float = 1.0,
+    dtype: torch.dtype = torch.float64,
 ) -> ZCA:
     """``ZCA.fit`` of ``images``, from the cache where it is there.
 
@@ -54,19 +55,20 @@ def fitted(
     one warning.
     """
     settings = {"epsilon": epsilon, "offset": offset, "scale": scale}
-    key = json.dumps({"data": checksum, "held_out": held_out, **settings, "version": VERSION})
+    named = {"data": checksum, "held_out": held_out, **settings, "version": VERSION}
+    key = json.dumps(named if dtype == torch.float64 else {**named, "dtype": str(dtype)})
     try:
         path = directory() / f"zca-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     except RuntimeError as error:
         _log.warning("no place to cache the whitening in (%s): going on without", error)
-        return ZCA.fit(images, **settings)
+        return ZCA.fit(images, **settings, dtype=dtype)
     try:
         found = _read(path, key, images.shape[1:].numel())
     except _Unusable as error:
         _log.warning("cached whitening %s %s: computing it again", path, error)
         found = None
     if found is None:
-        found = ZCA.fit(images, **settings)
+        found = ZCA.fit(images, **settings, dtype=dtype)
         try:
             _write(path, key, found)
         except (OSError, RunError) as error:

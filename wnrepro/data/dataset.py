@@ -68,6 +68,7 @@ def load(
     *,
     root: str | os.PathLike[str] | None = None,
     whiten: bool = False,
+    whitening_dtype: torch.dtype = torch.float64,
     held_out: int = 0,
     train_size: int | None = None,
     evaluation_size: int | None = None,
@@ -86,6 +87,7 @@ def load(
         root: where the files lie; None means ``WNREPRO_DATA``, else ``data`` in the working
             directory.
         whiten: ZCA, fitted on the whole training part and applied to both parts.
+        whitening_dtype: of its fit, see `ZCA.fit`.
         held_out: this many images of the training set, chosen once and for all, become the
             evaluation part. Then neither training nor whitening sees them, and the test set is
             not read.
@@ -117,6 +119,7 @@ def load(
             held_out=held_out,
             offset=entry.offset,
             scale=entry.scale,
+            dtype=whitening_dtype,
         )
 
     def finish(raw: Tensor, its_labels: Tensor, size: int | None) -> Split:

@@ -34,7 +34,7 @@ class ZCA:
 
     Source: Salimans & Kingma 2016, sec. 5.1 ("ZCA whitening"), and the class ZCA of the authors'
     code, which takes U and S from an SVD of Σ; for a symmetric Σ ≥ 0 that is its
-    eigendecomposition.
+    eigendecomposition. Theirs is in float32, whose rounding is of the size of ε.
 
     Attributes:
         mean: (D,) float64, the training mean.
@@ -46,7 +46,13 @@ class ZCA:
 
     @classmethod
     def fit(
-        cls, images: Tensor, epsilon: float = EPSILON, *, offset: float = 0.0, scale: float = 1.0
+        cls,
+        images: Tensor,
+        epsilon: float = EPSILON,
+        *,
+        offset: float = 0.0,
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float64,
     ) -> "ZCA":
         """Fit mean and matrix on ``(images − offset)/scale``, in float64.
 
@@ -58,6 +64,8 @@ class ZCA:
                 without rounding, and in a fraction of the time.
             epsilon: ε, in units of the variance of ``(images − offset)/scale``.
             offset, scale: what the pixels are scaled by before they are whitened.
+            dtype: float64, or float32 for an SVD in float32 as the authors' code has it, which
+                rounds the directions of little variance (results/authors_code).
 
         Raises:
             ValueError: no images, of another type, or with values that are not finite; or ε or the
@@ -78,10 +86,14 @@ class ZCA:
             # One value that is not finite makes the variance of its column so.
             if not sigma.diagonal().isfinite().all():
                 raise ValueError("ZCA needs images whose values, and their squares, are finite")
-            values, vectors = torch.linalg.eigh(sigma / scale**2)
+            sigma = (sigma / scale**2).to(dtype)
+            if dtype == torch.float64:
+                values, vectors = torch.linalg.eigh(sigma)
+            else:
+                vectors, values, _ = torch.linalg.svd(sigma)
             # Σ has no negative eigenvalue; rounding leaves some at about −1e-14.
             scales = torch.rsqrt(values.clamp(min=0.0) + epsilon)
-            matrix = (vectors * scales) @ vectors.T
+            matrix = ((vectors * scales) @ vectors.T).double()
             # The product is symmetric up to rounding; this makes it so to the last bit.
             return cls((mean - offset) / scale, (matrix + matrix.T) / 2)
 

@@ -17,7 +17,11 @@ it and by whose kernels; a run may be interrupted on one machine and go on on an
 says which ones they were.
 """
 
-ADDED: Mapping[str, Any] = {"task.name": FIRST, "task.importance_samples": 0}
+ADDED: Mapping[str, Any] = {
+    "task.name": FIRST,
+    "task.importance_samples": 0,
+    "data.whitening_dtype": "float64",
+}
 """Dotted keys that the schema gained after the first runs, with the value that those runs had.
 
 A key with that value stays out of the identity, so that the older runs keep theirs: every new key

@@ -22,6 +22,7 @@ def training(config: Config, device: torch.device) -> SupervisedTraining:
         data.name,
         root=data.root,
         whiten=data.whiten,
+        whitening_dtype=getattr(torch, data.whitening_dtype),
         held_out=data.held_out,
         train_size=data.train_size,
         evaluation_size=data.evaluation_size,
