@@ -94,6 +94,15 @@ def test_any_line_gives_what_hydra_composes(axes: list[tuple[str, list[str]]]) -
     check(axes)
 
 
+def test_what_is_done_to_a_config_does_not_show_in_the_next_composition() -> None:
+    line = ["+exp=digits_wn", "seed=0,1"]
+    (one, other) = expand(line).configs
+    one.optim.lr = 9.0
+    again = expand(line).configs
+    assert again[1] == other
+    assert again[0].optim.lr == other.optim.lr
+
+
 @pytest.mark.parametrize("group", [name for name in GROUPS if name in KEYS])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_file_and_keys_of_it_in_both_orders(group: str, swapped: bool) -> None:
