@@ -28,12 +28,12 @@ def zca(setting: Setting) -> Iterator[Measurement]:
     if setting.smoke:
         images = images[:, :, ::4, ::4]  # an SVD of all 3,072 pixels takes a minute
     flat = images.flatten(1).numpy()
-    scaling = {"offset": 127.5, "scale": 128.0}
-    pixels = images.mul(scaling["scale"]).add(scaling["offset"]).to(torch.uint8)
+    offset, scale = 127.5, 128.0
+    pixels = images.mul(scale).add(offset).to(torch.uint8)
     found: dict[str, np.ndarray] = {}
 
     def ours() -> None:
-        found["ours"] = ZCA.fit(pixels, **scaling).matrix.numpy()
+        found["ours"] = ZCA.fit(pixels, offset=offset, scale=scale).matrix.numpy()
 
     def usual(dtype: type) -> None:
         with threadpool_limits(FIT_THREADS):
