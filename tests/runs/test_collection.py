@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace as replaced
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -409,6 +410,18 @@ def test_a_mixture_of_configs_under_one_name_is_refused(tmp_path: Path, seed: in
         ("main", "0"),
         ("beta2", str(seed)),
     }
+
+
+def test_keys_of_a_task_are_no_mixture(tmp_path: Path) -> None:
+    """They are axes of a sweep, as DRAW's start is."""
+    found = collect([run(tmp_path / "runs", "+exp=digits_wn", "seed=0")], tmp_path / "results")
+    (one,) = found.runs.values()
+    for start in ("unit", "normal"):
+        config = one.config | {"task": {**one.config.get("task", {}), "start": start}}
+        found.runs[start] = replaced(one, row={**one.row, "config": json.dumps(config)})
+    found.new += ["unit", "normal"]
+    collection._refuse_mixtures(found, {})
+    assert (len(found.runs), found.problems) == (3, [])
 
 
 def test_where_a_run_went_on_is_said(runs: Path, tmp_path: Path) -> None:

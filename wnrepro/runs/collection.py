@@ -9,9 +9,10 @@ Refused are
 - a run that is there already, or found twice, with other metrics: the same config and seed
   computed by other code or on other hardware. Nobody but the user can say which one counts, and a
   result of a GPU never gives way to one of a CPU;
-- a mixture of configs under one name: two runs that agree in their name and in all of `SETTINGS`
-  but the seed, and differ elsewhere, as in `model.dropout`. Whoever reads the table would take
-  them for seeds of one configuration. They are collected under another name, or not at all.
+- a mixture of configs under one name: two runs that agree in their name, in the keys of their task
+  and in all of `SETTINGS` but the seed, and differ elsewhere, as in `model.dropout`. Whoever reads
+  the table would take them for seeds of one configuration. They are collected under another name,
+  or not at all.
 """
 
 import json
@@ -251,8 +252,10 @@ def _refuse_mixtures(report: Report, before: Mapping[str, CollectedRun]) -> None
     groups: dict[tuple[str | None, ...], dict[str, list[str]]] = {}
     shown = ["name", *(column for column in SETTINGS if column != "seed")]
     for key, run in report.runs.items():
-        group = groups.setdefault(tuple(run.row.get(column) for column in shown), {})
-        seedless = {k: v for k, v in run.config.items() if k != "seed"}
+        config = run.config
+        task = json.dumps(config.get("task"), sort_keys=True)  # DRAW's starts are one sweep
+        group = groups.setdefault((task, *(run.row.get(column) for column in shown)), {})
+        seedless = {k: v for k, v in config.items() if k != "seed"}
         group.setdefault(identity(seedless), []).append(key)
     for configs in groups.values():
         if len(configs) == 1:
