@@ -392,7 +392,7 @@ def test_a_service_that_dies_or_hangs_holds_up_nothing(
 live.FINISH_TIMEOUT_SEC = 2.0 if {number == "SIGSTOP"} else 60.0
 t = start(); t.mirror(rows[:3]); time.sleep(0.5)
 os.kill(service(), signal.{number})
-t0 = time.monotonic(); t.mirror(rows[:1000]); t.mirror(rows); assert time.monotonic() - t0 < 0.5
+t0 = time.monotonic(); t.mirror(rows[:1000]); t.mirror(rows); assert time.monotonic() - t0 < 5
 t.finish("done", None); assert time.monotonic() - t0 < 30
 """
     first, failed = drive(code)
