@@ -175,7 +175,8 @@ def test_runs_are_filtered(chrome: Chrome, records: Records):
 
 def test_runs_are_sorted_and_what_is_missing_comes_last(chrome: Chrome):
     heads = chrome.find_elements(By.CSS_SELECTOR, "#run-table thead th")
-    column = [head.text for head in heads].index("test error, %")
+    titles = [head.get_property("textContent").strip() for head in heads]  # rendered or not yet
+    column = titles.index("test error, %")
     button = heads[column].find_element(By.TAG_NAME, "button")
 
     def values() -> list[str]:
