@@ -82,10 +82,9 @@ def check(axes: list[tuple[str, list[str]]]) -> None:
         assert len(names) < len(runs), axes
     elif len({key for key, _ in axes}) == len(axes):
         assert found == runs
-    else:  # of a key that is given twice the last counts, and not once for each value before;
-        # Hydra alone refuses a line for a mistake in the first too
+    else:  # of a key that is given twice the last counts, and not once for each value before
         assert all(run in runs for run in found)
-        assert all(run in found for run in whole)
+        assert all(run in found for run in runs)
 
 
 @settings(max_examples=15, phases=[Phase.explicit, Phase.generate])

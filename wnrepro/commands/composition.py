@@ -134,6 +134,10 @@ class _Composer:
         runs, replaced = self._runs(file)
         if not runs:
             raise ConfigError("the sweep has no runs: a list or a range of it is empty")
+        for each in self.command:  # a mistake stays one where a later value replaces it
+            if each not in self._kept:
+                for value in self._values(each):
+                    self.compose([value, *runs[0]])
         first = self.compose([each for each in runs[0] if self._shapes(each)])
         HydraConfig.instance().set_config(first)  # for ${hydra:…}
         configs = [resolve(self._config(run)) for run in runs]
@@ -151,11 +155,7 @@ class _Composer:
 
         A value that the command line gives to a loop of the file leaves it at its place.
         """
-        command = [
-            each
-            for k, each in enumerate(self.command)
-            if each.is_add() or not any(self._replaces(e, each) for e in self.command[k + 1 :])
-        ]
+        command = self._kept
         loops, kept, replaced = [], [], []
         for each in file:
             new = next((e for e in command if self._replaces(e, each)), None)
@@ -170,6 +170,15 @@ class _Composer:
             raise ConfigError(f"the sweep has more than {MOST_RUNS} runs: is a range too long?")
         order = [loops.index(each) for each in (*kept, *command)]
         return [[run[k] for k in order] for run in itertools.product(*values)], replaced
+
+    @functools.cached_property
+    def _kept(self) -> list[Override]:
+        """The command line without what a later part of it replaces."""
+        return [
+            each
+            for k, each in enumerate(self.command)
+            if each.is_add() or not any(self._replaces(e, each) for e in self.command[k + 1 :])
+        ]
 
     def _replaces(self, new: Override, old: Override) -> bool:
         """Whether `new`, which comes later, sets all that `old` sets."""
