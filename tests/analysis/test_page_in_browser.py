@@ -17,7 +17,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from wnrepro import equations
 from wnrepro.analysis import page
@@ -175,8 +175,8 @@ def test_runs_are_filtered(chrome: Chrome, records: Records):
 
 def test_runs_are_sorted_and_what_is_missing_comes_last(chrome: Chrome):
     heads = chrome.find_elements(By.CSS_SELECTOR, "#run-table thead th")
-    titles = [head.get_property("textContent").strip() for head in heads]  # rendered or not yet
-    column = titles.index("test error, %")
+    WebDriverWait(chrome, 10).until(lambda _: any(head.text for head in heads))  # it is drawn
+    column = [head.text for head in heads].index("test error, %")
     button = heads[column].find_element(By.TAG_NAME, "button")
 
     def values() -> list[str]:

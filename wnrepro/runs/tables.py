@@ -44,8 +44,8 @@ SETTINGS = {
     "precision": "precision",
     "seed": "seed",
 }
-"""Columns of `runs.csv` that show the config, with their dotted keys. They and
-the keys of the task tell runs apart: what else differs, but for the seed, is a mixture."""
+"""Columns of `runs.csv` that show the config, with their dotted keys. They and the keys of the task
+tell runs apart: what else differs, but for the seed, is a mixture."""
 
 UNFINISHED = "unfinished"
 """The status in `runs.csv` of a run in progress: evidence of its first epochs, and of no result."""
