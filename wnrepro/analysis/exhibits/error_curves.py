@@ -160,7 +160,7 @@ def draw_line(axes: Axes, arm: str | Line, curves: pd.DataFrame, column: str) ->
 
 def _label_time(axes: Axes) -> None:
     axes.set_xlabel("training time (s)")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     longest = axes.dataLim.x1
     if longest > _SHOWN_IN_HOURS_SEC:
         axes.set_xlabel("training time (h)")
