@@ -2,13 +2,13 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from wnrepro.arms import ARMS
 from wnrepro.config import (
@@ -23,10 +23,17 @@ from wnrepro.config import (
 )
 from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.errors import ConfigError, did_you_mean
-from wnrepro.tasks import TASKS, TaskConfig, part_of
+from wnrepro.tasks import FIRST, TASKS, TaskConfig, part_of
 
 LONGEST_NAME = 255
 """Bytes in the name of a folder; more than this no usual file system takes."""
+
+UNRECORDED = {
+    "runs": {"root": "runs"},
+    "scale": {"name": "full"},
+    "tracker": {"name": "none"},
+}
+"""Keys without a default that do not change what is computed."""
 
 
 def register_schema(experiments: Iterable[str] = ()) -> None:
@@ -80,6 +87,22 @@ def resolve(cfg: DictConfig) -> Config:
         config.init.name = "data_dependent" if _initialised(config) else "none"
     _check(config)
     return config
+
+
+def from_record(recorded: Mapping[str, Any]) -> Config:
+    """The config of a run from what it recorded; keys that it lacks have their defaults.
+
+    Raises ConfigError: it is no config of this version.
+    """
+    task = TASKS.get(recorded.get("task", {}).get("name", FIRST))
+    if task is None:
+        raise ConfigError(f"no task {recorded['task']['name']}; there are {', '.join(TASKS)}")
+    cfg = OmegaConf.structured(Config)
+    try:
+        cfg.merge_with(UNRECORDED, {"task": task.config()}, recorded)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from None
+    return resolve(cfg)
 
 
 def _initialised(config: Config) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wnrepro.config import Config, as_dict
+from wnrepro.resolution import from_record
 from wnrepro.runs.identity import ADDED, computed, identity
 from wnrepro.runs.rows import write_rows
 from wnrepro.runs.tables import CollectedRun, read_tables
@@ -45,6 +46,8 @@ def collected() -> dict[str, CollectedRun]:
 def test_each_config_still_has_its_identity(collected: dict[str, CollectedRun]) -> None:
     assert len(collected) >= 499
     assert all(identity(run.config) == key for key, run in collected.items())
+    for key, run in list(collected.items())[::20]:
+        assert identity(as_dict(from_record(run.config))) == key
 
 
 @pytest.mark.parametrize("key", PINNED)

@@ -1,15 +1,8 @@
-"""The networks of the experiments, by name."""
-
-from torch import nn
+"""The networks of the experiments: by name as they start, and trained ones from files."""
 
 from wnrepro.models.convpool_cnn_c import ConvPoolCNNC
 from wnrepro.models.mlp import MLP
+from wnrepro.models.networks import MODELS, build
+from wnrepro.models.trained import Trained, load, read, save
 
-MODELS = {"convpool_cnn_c": ConvPoolCNNC, "mlp": MLP}
-
-
-def build(
-    name: str, arm: str, image_shape: tuple[int, int, int], n_classes: int, **options: object
-) -> nn.Module:
-    """The network `name` of `arm` for images of shape (C, H, W); raises KeyError for a new name."""
-    return MODELS[name](arm, image_shape, n_classes, **options)
+__all__ = ["MLP", "MODELS", "ConvPoolCNNC", "Trained", "build", "load", "read", "save"]

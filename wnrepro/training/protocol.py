@@ -85,6 +85,13 @@ class Training(Protocol):
         """
         ...
 
+    def evaluate(self) -> Mapping[str, float | None]:
+        """The evaluation of what is trained as it is now, by column of metrics.csv.
+
+        After the last step of an epoch these are that epoch's values.
+        """
+        ...
+
     def pictures(self) -> Mapping[str, torch.Tensor]:
         """What to look at when it is over, by name: images in [0, 1], (rows, columns, C, H, W)."""
         ...
@@ -96,5 +103,8 @@ class Training(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, but for data and config."""
         ...
+
+    def load_trained(self, state: dict[str, Any]) -> None:
+        """Of a `state_dict` what `evaluate` and `pictures` need: no `large_state`, for one."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...

@@ -153,26 +153,17 @@ class SupervisedTraining:
             self._clock.stop()
         trained = time.perf_counter()
         layers = layer_norms(self.model)
-        self.model.eval()
-        with self.autocast(), torch.no_grad():
-            evaluation = self._evaluated()
-            if self.average is not None:
-                with self.average.applied():
-                    averaged = self._evaluated()
-                evaluation |= {f"averaged_{name}": value for name, value in averaged.items()}
+        self.epoch, self.step = epoch + 1, 0
+        evaluation = self.evaluate()
         evaluation_time_sec = time.perf_counter() - trained
         seconds = self._clock.seconds
-        self.epoch, self.step = epoch + 1, 0
         training = self.objective.metrics(sums, n)
         return Epoch(
             epoch=self.epoch,
             metrics={
                 "learning_rate": learning_rate,
                 **{f"train_{name}": value for name, value in training.items()},
-                **{
-                    f"{self.objective.evaluation_name}_{name}": value
-                    for name, value in evaluation.items()
-                },
+                **evaluation,
             },
             layers=layers,
             timing={
@@ -184,11 +175,21 @@ class SupervisedTraining:
             diverged=not abs(training["loss"]) < float("inf"),
         )
 
+    def evaluate(self) -> dict[str, float | None]:
+        self.model.eval()
+        with self.autocast(), torch.no_grad():
+            found = self._evaluated()
+            if self.average is not None:
+                with self.average.applied():
+                    averaged = self._evaluated()
+                found |= {f"averaged_{name}": value for name, value in averaged.items()}
+        return {f"{self.objective.evaluation_name}_{name}": each for name, each in found.items()}
+
     def _evaluated(self) -> dict[str, float | None]:
         """The objective's metrics, and what it measures after the last epoch only, if anything."""
         found: dict[str, float | None] = {**self.objective.evaluate(self._forward)}
         final = getattr(self.objective, "final", None)
-        return found if final is None else found | final(self.epoch + 1 == self.schedule.epochs)
+        return found if final is None else found | final(self.epoch == self.schedule.epochs)
 
     def _train_steps(self, after_step: AfterStep | None) -> None:
         """The steps of the current epoch that are left."""
@@ -242,12 +243,15 @@ class SupervisedTraining:
             **({} if self.average is None else {"average": self.average.state_dict()}),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_trained(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.load_trained(state)
+        self.optimizer.load_state_dict(state["optimizer"])
         self._sums.tensor.copy_(state["sums"])
         self._clock.seconds = state.get("train_time_sec", 0.0)  # older states have none
         self.streams.load_state_dict(state["streams"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])

@@ -1,5 +1,7 @@
 """From a config to the training of a classifier at its start."""
 
+from dataclasses import asdict
+
 import torch
 
 from wnrepro.config import Config
@@ -42,17 +44,12 @@ def made_up(config: Config, device: torch.device, n: int) -> SupervisedTraining:
 
 
 def _on(dataset: Dataset, config: Config, device: torch.device) -> SupervisedTraining:
-    model, streams = config.model, Streams(config.seed, device)
-    options = {} if model.depth is None else {"depth": model.depth}
+    streams = Streams(config.seed, device)
     network = build(
-        model.name,
-        config.norm.name,
-        dataset.image_shape,
-        dataset.n_classes,
-        width=model.width,
-        noise_std=model.noise_std,
-        dropout=model.dropout,
+        arm=config.norm.name,
+        image_shape=dataset.image_shape,
+        n_classes=dataset.n_classes,
         streams=streams,
-        **options,
+        **asdict(config.model),
     ).to(device, dtype_of(config))
     return assemble(config, Classification(network, dataset), streams)

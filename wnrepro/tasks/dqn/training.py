@@ -137,8 +137,8 @@ class DQNTraining:
         updates, scores, games = self._sums.tolist()
         loss = self._losses.item() / (updates * self.batch_size) if updates else None
         layers = layer_norms(self.learner.network)
-        evaluation = self._evaluate()
         self.epoch, self.step = self.epoch + 1, 0
+        evaluation = self.evaluate()
         return Epoch(
             epoch=self.epoch,
             metrics={
@@ -146,7 +146,7 @@ class DQNTraining:
                 "train_loss": loss,
                 "train_score": scores / games if games else None,
                 "train_episodes": int(games),
-                **{f"test_{name}": value for name, value in evaluation.items()},
+                **evaluation,
             },
             layers=layers,
             timing={
@@ -159,18 +159,20 @@ class DQNTraining:
             diverged=loss is not None and not math.isfinite(loss),
         )
 
-    def _evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float | None]:
+        """Games that are the same whenever it is asked after this epoch."""
+        epoch = self.epoch - 1  # counted from 0, as for the training's streams
         score, games = evaluate(
-            *(self._player("evaluation", self.epoch), self.learner),
+            *(self._player("evaluation", epoch), self.learner),
             *(self.task.evaluation_steps, self.task.evaluation_epsilon),
-            self._generator("evaluation", self.epoch),
+            self._generator("evaluation", epoch),
         )
         self.max_score = score if self.max_score is None else max(score, self.max_score)
         return {
-            "score": score,
-            "max_score": self.max_score,
-            "episodes": games,
-            "mean_q": mean_q(self.learner, self._held_out),
+            "test_score": score,
+            "test_max_score": self.max_score,
+            "test_episodes": games,
+            "test_mean_q": mean_q(self.learner, self._held_out),
         }
 
     def train_step(self) -> None:
@@ -223,13 +225,16 @@ class DQNTraining:
             "train_time_sec": self._clock.seconds,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_trained(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.max_score = state["max_score"]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.load_trained(state)
         self.player.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])
         self.streams.load_state_dict(state["streams"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.max_score = state["max_score"]
         self._sums.copy_(state["sums"])
         self._losses.copy_(state["losses"])
         self._clock.seconds = state["train_time_sec"]
