@@ -235,7 +235,7 @@ def test_evaluation_changes_nothing_in_training() -> None:
         training.train_step()
         training.step += 1
     before = copy.deepcopy(training.state_dict())
-    training._evaluate()
+    training.evaluate()
     training.pictures()
     after = training.state_dict()
     assert after.pop("max_score") > 0 == (before.pop("max_score") or 0)
