@@ -160,8 +160,8 @@ class DQNTraining:
         )
 
     def evaluate(self) -> dict[str, float | None]:
-        """Games that are the same whenever it is asked after this epoch."""
-        epoch = self.epoch - 1  # counted from 0, as for the training's streams
+        """In games that are an epoch's own: of the one under way, else of the last."""
+        epoch = self.epoch if self.step else self.epoch - 1  # counted from 0
         score, games = evaluate(
             *(self._player("evaluation", epoch), self.learner),
             *(self.task.evaluation_steps, self.task.evaluation_epsilon),
