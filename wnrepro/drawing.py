@@ -6,6 +6,7 @@ from wnrepro import headless as headless  # before matplotlib
 import io
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,11 +142,14 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
     If they do not all fit, they reach beyond high.
     """
+    apart = all(b - a >= gap for a, b in pairwise(places))
+    if apart and (not places or (low <= places[0] and places[-1] <= high)):
+        return list(places)
     from scipy.optimize import isotonic_regression  # takes as long to import as to draw
 
     # Without the gaps, what is sought is the nearest sequence that does not fall.
     gaps = gap * np.arange(len(places))
-    found = isotonic_regression(places - gaps).x if len(places) else gaps
+    found = isotonic_regression(places - gaps).x
     return (found.clip(low, max(low, high - gaps[-1:].sum())) + gaps).tolist()
 
 

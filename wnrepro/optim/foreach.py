@@ -1,5 +1,6 @@
 """What all optimisers share: the walk over the parameters, their state, what is refused."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -27,6 +28,12 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
 
     state_names: ClassVar[tuple[str, ...]]
 
+    # torch wraps these, so that its compiler leaves them alone, and the wrapper imports the
+    # compiler: two seconds at the start of every run.
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
     def __init__(self, params: Parameters, **settings: Any) -> None:
         _check(settings)
         super().__init__(params, settings)
@@ -34,7 +41,7 @@ class ForeachOptimizer(torch.optim.Optimizer, ABC):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's, with the settings checked; the constructor's groups come through here too."""
         _check({**self.defaults, **param_group})
-        super().add_param_group(param_group)
+        inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
         if any(p.is_complex() for p in self.param_groups[-1]["params"]):
             self.param_groups.pop()
             # Their averages are of |∇|²; ∇² is another number.
