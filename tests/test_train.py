@@ -406,6 +406,18 @@ train.main()
     assert (only_run(tmp_path) / "curves.png").exists()
 
 
+def test_what_takes_seconds_to_import_and_is_not_needed_is_not_imported(tmp_path: Path) -> None:
+    code = """
+import atexit, sys
+from wnrepro import train
+
+slow = {"torch._dynamo", "sympy", "pandas", "seaborn", "wandb", "sklearn", "scipy.stats"}
+atexit.register(lambda: print("imported:", *sorted(slow & sys.modules.keys())))
+train.main()
+"""
+    assert "imported:\n" in run(tmp_path, *SMALL, code=code).stdout
+
+
 def test_a_full_disk_keeps_what_is_recorded(tmp_path: Path) -> None:
     """RLIMIT_FSIZE stands in for the full disk: a write beyond it fails in mid-file."""
     process = start(tmp_path, *LONG)
