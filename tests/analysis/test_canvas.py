@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from wnrepro.analysis.canvas import begin, log_errors, log_rates, marks, name_lines, ticks
+from wnrepro.analysis.canvas import begin, fit, log_errors, log_rates, marks, name_lines, ticks
 from wnrepro.arms import ARMS, PAPER_ARMS
+from wnrepro.tasks import TASKS
 
 
 def test_ticks_are_few_round_and_inside() -> None:
@@ -34,6 +35,30 @@ def test_any_errors_can_be_shown(values: list[float]) -> None:
     assert 0 <= low < high <= 100
     assert all(low <= value <= high for value in values if math.isfinite(value))
     assert (low == 0) == any(value <= 0.01 for value in values)
+
+
+@pytest.mark.parametrize("last", [20, 300])
+def test_a_bound_is_shown_from_a_tenth_of_the_epochs_on(last: int) -> None:
+    axes = Figure().subplots()
+    epochs = np.arange(1, last + 1)
+    bound = 90 + 200 / epochs
+    axes.plot(epochs, bound)
+    axes.fill_between(epochs, bound - 3, bound + 5)
+    axes.plot(0, 1, "x", transform=axes.transAxes)  # no value, as of a run that broke down
+    fit(axes, TASKS["vae"])
+    low, high = axes.get_ylim()
+    assert (low, high) == pytest.approx((bound[-1] - 3, 95 + 2000 / last), rel=0.1)
+    assert low < bound[-1] - 3
+    assert bound[last // 10 - 1] + 5 < high < bound[0]
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [97.0], [97.0, 97.0], [-3.0, -5.0]])
+def test_any_bound_can_be_shown(values: list[float]) -> None:
+    axes = Figure().subplots()
+    axes.plot(range(1, len(values) + 1), values)
+    fit(axes, TASKS["vae"])
+    low, high = axes.get_ylim()
+    assert all(low <= value <= high for value in values if math.isfinite(value))
 
 
 @pytest.mark.parametrize("rates", [[0.003], [0.001, 0.003], [1e-5, 0.1, 10.0], []])

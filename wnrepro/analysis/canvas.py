@@ -171,7 +171,11 @@ def whole_numbers(axes: Axes, most: int = 6) -> None:
 
 
 def fit(axes: Axes, task: Task) -> None:
-    """For its headline metric: logarithmic for percentages and what falls to less than a tenth."""
+    """For its headline metric: logarithmic for percentages and what falls to less than a tenth.
+
+    Of what else is to fall, as a bound in nats, the first tenth of the axis may leave it at the
+    top: the paper's figures 3 and 4 leave it out, for what the arms differ by is small beside it.
+    """
     low, high = axes.dataLim.intervaly
     if task.headline_metric.unit == "%":
         log_errors(axes)
@@ -179,6 +183,19 @@ def fit(axes: Axes, task: Task) -> None:
         log_norms(axes, [axes])
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6))
+        if task.smaller_is_better:
+            _leave_out_the_start(axes)
+
+
+def _leave_out_the_start(axes: Axes) -> None:
+    lines = [line.get_xydata() for line in axes.lines if line.get_transform() is axes.transData]
+    bands = [p.vertices for each in axes.collections for p in each.get_paths()]
+    points = np.concatenate([np.empty((0, 2)), *lines, *bands])
+    late = points[points[:, 0] >= axes.dataLim.x1 / 10, 1]
+    late = late[np.isfinite(late)]
+    if len(set(late)) > 1:
+        margin = 0.05 * np.ptp(late)
+        axes.set_ylim(late.min() - margin, late.max() + margin)
 
 
 def log_errors(axes: Axes) -> None:
