@@ -46,6 +46,8 @@ def evaluate(network: str, to: Path | None = None) -> int:
     task = TASKS[config.task.name]
     if to is not None and task.name != FIRST:
         raise ConfigError(f"--save is for networks of task={FIRST}; this is one of {task.name}")
+    if to is not None and training.step:
+        raise RunError("the run has stopped within an epoch; --save is for whole epochs")
     within = f" and {training.step} steps" if training.step else ""
     print(f"{config.data.name}, {config.norm.name}, seed {config.seed}, ", end="")
     print(f"after epoch {training.epoch} of {config.epochs}{within}", flush=True)
@@ -99,8 +101,6 @@ def _save(found: Found, to: Path) -> None:
 
     training, manifest = found.training, found.manifest
     assert isinstance(training, SupervisedTraining)
-    if training.step:
-        raise RunError("the run has stopped within an epoch: a file is of whole epochs")
     kept = {key: manifest[key] for key in ("time", "commit", "dirty", "versions", "hardware")}
     kept["hardware"] = {key: each for key, each in kept["hardware"].items() if key != "host"}
     config = computed(as_dict(found.config))
