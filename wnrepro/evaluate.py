@@ -54,7 +54,7 @@ def evaluate(network: str, to: Path | None = None) -> int:
     rows = [("", "now", "recorded")]
     for column, value in training.evaluate().items():
         before = found.metrics.get(column)
-        rows.append((task.labels[column], _number(value), _number(before)))
+        rows.append((task.labels.get(column, column), _number(value), _number(before)))
     print_table(rows)
     if to is not None:
         _save(found, to)

@@ -9,6 +9,7 @@ import pytest
 
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
+from wnrepro.evaluate import evaluate
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import read_rows
@@ -97,8 +98,11 @@ def autoencoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @pytest.mark.usefixtures("autoencoder")
-def test_it_is_trained_recorded_resumed_drawn_and_collected(
-    tmp_path: Path, compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+def test_it_is_trained_recorded_resumed_drawn_collected_and_evaluated_again(
+    tmp_path: Path,
+    compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     def run(root: str) -> Config:
         fixed = ("task.name=autoencoder", "epochs=4", "model.width=16", "tracker=none")
@@ -130,6 +134,12 @@ def test_it_is_trained_recorded_resumed_drawn_and_collected(
     collect([tmp_path / "whole"], tmp_path / "results")
     (collected,) = read_tables(tmp_path / "results").values()
     assert collected.rows()[-1]["test_distance"] == rows[-1]["test_distance"]
+
+    capsys.readouterr()
+    evaluate(str(whole))
+    distance = f"{rows[-1]['test_distance']:.6g}"
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.split() == ["test", "distance", "(pixels)", distance, distance]
 
 
 @pytest.mark.usefixtures("autoencoder")
