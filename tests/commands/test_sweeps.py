@@ -27,6 +27,7 @@ SWEEPS = {
     "cifar_table1": 15,
     "cifar_lr_selection": 20,
     "cifar_small": 25,
+    "cifar_small_rates": 90,
     "draw_small": 20,
     "draw_medium": 12,
     "vae_mnist_small": 10,
@@ -204,6 +205,14 @@ def test_cifar_small() -> None:
     assert set(grid("cifar_small", "norm.name", "optim.lr")) == set(
         grid("cifar_table1", "norm.name", "optim.lr")
     )
+
+
+def test_cifar_small_rates_does_not_see_the_test_set() -> None:
+    assert grid("cifar_small_rates", "norm.name", "optim.lr", "seed") == product(
+        PAPER_ARMS, [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1], range(3)
+    )
+    keys = ("data.name", "model.width", "epochs", "data.held_out", "data.whiten")
+    assert set(grid("cifar_small_rates", *keys)) == {("cifar10", 24, 10, 5000, True)}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pandas as pd
 from wnrepro.analysis.records import Records, finished, setting_identity
 from wnrepro.analysis.settings import (
     CIFAR_RATES,
+    CIFAR_SMALL_RATES,
     DQN_GAMES,
     FIRST_EPOCHS,
     MINATAR_GRID,
@@ -194,6 +195,17 @@ EVIDENCE: dict[str, Evidence] = {
             [cifar(arm, "model.width=24 epochs=10 optim.lr=0.003") for arm in PAPER_ARMS],
             5,
             *("+sweep=cifar_small", "optim.lr=0.003"),
+        ),
+        _evidence(
+            "cifar_small_rates",
+            "CIFAR-10, width 24 (the paper's: 96), 10 epochs, 5,000 training images held out",
+            [
+                cifar(arm, f"model.width=24 epochs=10 data.held_out=5000 optim.lr={rate}")
+                for arm in PAPER_ARMS
+                for rate in CIFAR_SMALL_RATES
+            ],
+            3,
+            more_seeds=False,
         ),
         _evidence(
             "mnist_arms",

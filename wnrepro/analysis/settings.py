@@ -20,6 +20,7 @@ def _keys(text: str) -> dict[str, Any]:
 
 MNIST_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 CIFAR_RATES = (0.0003, 0.001, 0.003, 0.01)
+CIFAR_SMALL_RATES = (*CIFAR_RATES, 0.03, 0.1)
 FIRST_EPOCHS = 12
 """By then every curve of the paper's figure 1 has come below its upper edge."""
 OPTIMISER_RATES = {

@@ -59,6 +59,7 @@ QUEUE = (
     _entry("VAE on CIFAR-10, figure 3", "vae_cifar"),
     _entry("CIFAR-10, a quarter of the width, 10 epochs", "cifar_small"),
     _entry("the same with plain at the others' learning rate", "cifar_small_one_rate"),
+    _entry("CIFAR-10, a quarter of the width, learning rates", "cifar_small_rates"),
     _entry("DQN on MinAtar, learning rates", "minatar_rates"),
     *(_entry(f"DQN on Atari, table 2: {game}", f"dqn_{game}") for game in DQN_GAMES),
 )

@@ -127,7 +127,13 @@ def _selection(name: str, data: str, images: str, says: str) -> exhibit.Table:
     )
 
 
+_MARKS = (
+    f"Markers: means over seeds; bars: {T}, cut at two thirds of the mean. A cross above the axes: "
+    "at least one seed diverged at that rate; the marker below is of the others."
+)
 _HELD_OUT = ("cifar_lr_selection_bf16", "cifar_lr_selection")
+
+_OWN = "The rate with the lowest mean is the arm's own."
 
 FIGURES = (
     exhibit.Figure(
@@ -135,8 +141,7 @@ FIGURES = (
         title="MNIST: error against learning rate",
         evidence=("mnist_lr_robustness",),
         says=f"Right, the test error: above all of it, below up to {NEAR_PERCENT:g} % on a linear "
-        f"axis. Markers: means over seeds; bars: {T}, cut at two thirds of the mean. A cross above "
-        "the axes: at least one seed diverged at that rate; the marker below is of the others. "
+        f"axis. {_MARKS} "
         "The arms stand a few percent apart for legibility. Errors after the last epoch, on "
         "the test set: no rate is chosen from it.",
         draw=partial(draw, columns=(canvas.TRAIN, canvas.TEST), near=NEAR_PERCENT),
@@ -146,6 +151,13 @@ FIGURES = (
         title="CIFAR-10: error on 5,000 held-out training images against learning rate",
         evidence=_HELD_OUT,
         says="One seed: there is no interval. A cross above the axes: the run diverged.",
+        draw=partial(draw, columns=(canvas.TRAIN, canvas.HELD_OUT)),
+    ),
+    exhibit.Figure(
+        name="cifar_small_rates",
+        title="CIFAR-10, small: error on 5,000 held-out training images against learning rate",
+        evidence=("cifar_small_rates",),
+        says=f"{_MARKS} The arms stand a few percent apart for legibility.",
         draw=partial(draw, columns=(canvas.TRAIN, canvas.HELD_OUT)),
     ),
 )
@@ -163,10 +175,11 @@ TABLES = (
         for name in _HELD_OUT
     ),
     *(
-        _selection(
-            *(f"{data}_lr_selection", data, "10,000"),
-            f"{exhibit.MEAN}. The rate with the lowest mean is the arm's own.",
+        _selection(name, data, images, f"{exhibit.MEAN}. {_OWN}")
+        for name, data, images in (
+            ("cifar_small_rates", "cifar10", "5,000"),
+            ("mnist_lr_selection", "mnist", "10,000"),
+            ("fashion_mnist_lr_selection", "fashion_mnist", "10,000"),
         )
-        for data in ("mnist", "fashion_mnist")
     ),
 )

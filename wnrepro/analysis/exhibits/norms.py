@@ -67,6 +67,18 @@ def _norms(own: Records) -> pd.DataFrame:
 _UNITS = "ean over a layer's units after {} epoch, then over seeds; bands: " + T
 _NO_V = "For arms without v it is the norm of w."
 
+
+def _by_rate(name: str, evidence: str, title: str, layers: str = "") -> Figure:
+    return Figure(
+        name=name,
+        title=f"{title}: norm of v after training, by learning rate",
+        evidence=(evidence,),
+        says=f"{layers}M{_UNITS.format('the last')}. plain and mean-only batch norm, which have "
+        f"no v, are the controls. Runs that diverged are left out. {_NO_V}",
+        draw=partial(draw, against=RATE),
+    )
+
+
 FIGURES = (
     Figure(
         name="norm_growth",
@@ -83,12 +95,8 @@ FIGURES = (
         draw=draw,
         in_progress=True,
     ),
-    Figure(
-        name="norm_learning_rates",
-        title="MNIST: norm of v after training, by learning rate",
-        evidence=("mnist_lr_robustness",),
-        says=f"M{_UNITS.format('the last')}. plain and mean-only batch norm, which have "
-        f"no v, are the controls. Runs that diverged are left out. {_NO_V}",
-        draw=partial(draw, against=RATE),
+    _by_rate("norm_learning_rates", "mnist_lr_robustness", "MNIST"),
+    _by_rate(
+        "norm_learning_rates_cifar", "cifar_small_rates", "CIFAR-10, small", "Three of the layers. "
     ),
 )
