@@ -173,8 +173,8 @@ def whole_numbers(axes: Axes, most: int = 6) -> None:
 def fit(axes: Axes, task: Task) -> None:
     """For its headline metric: logarithmic for percentages and what falls to less than a tenth.
 
-    Of what else is to fall, as a bound in nats, the first tenth of the axis may leave it at the
-    top: the paper's figures 3 and 4 leave it out, for what the arms differ by is small beside it.
+    Of what else is to fall, as a bound in nats, the first third may lie above the axes: what the
+    arms differ by in the end is small beside it. The paper's figures 3 and 4 leave out a tenth.
     """
     low, high = axes.dataLim.intervaly
     if task.headline_metric.unit == "%":
@@ -191,7 +191,7 @@ def _leave_out_the_start(axes: Axes) -> None:
     lines = [line.get_xydata() for line in axes.lines if line.get_transform() is axes.transData]
     bands = [p.vertices for each in axes.collections for p in each.get_paths()]
     points = np.concatenate([np.empty((0, 2)), *lines, *bands])
-    late = points[points[:, 0] >= axes.dataLim.x1 / 10, 1]
+    late = points[points[:, 0] >= axes.dataLim.x1 / 3, 1]
     late = late[np.isfinite(late)]
     if len(set(late)) > 1:
         margin = 0.05 * np.ptp(late)

@@ -19,7 +19,7 @@ STARTS = (
     "start unit: w = v/‖v‖, start normal: w ~ N(0, 0.01²); the paper's plain has the latter, the "
     "start of its weight norm is not stated."
 )
-CUT = "Values of the first tenth may lie above the picture, as in the paper's."
+CUT = "Values of the first third may lie above the picture; the paper's leaves out a tenth."
 
 
 def draw(
