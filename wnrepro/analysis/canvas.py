@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from wnrepro import drawing
@@ -188,7 +189,7 @@ def fit(axes: Axes, task: Task) -> None:
 
 
 def _leave_out_the_start(axes: Axes) -> None:
-    lines = [line.get_xydata() for line in axes.lines if line.get_transform() is axes.transData]
+    lines = [line.get_xydata() for line in _lines(axes)]
     bands = [p.vertices for each in axes.collections for p in each.get_paths()]
     points = np.concatenate([np.empty((0, 2)), *lines, *bands])
     late = points[points[:, 0] >= axes.dataLim.x1 / 3, 1]
@@ -246,9 +247,13 @@ def ticks(low: float, high: float) -> list[float]:
     return [float(f"{tick:.4g}") for tick in locator.tick_values(low, high) if low <= tick <= high]
 
 
+def _lines(axes: Axes) -> list[Line2D]:
+    """Those of data: the crosses at the edges of the axes are none."""
+    return [line for line in axes.lines if line.get_transform() is axes.transData]
+
+
 def _range(axes: Axes) -> Point:
-    lines = [line.get_ydata() for line in axes.lines if line.get_transform() is axes.transData]
-    values = np.concatenate([[], *lines]).astype(float)
+    values = np.concatenate([[], *(line.get_ydata() for line in _lines(axes))]).astype(float)
     finite = values[np.isfinite(values)]
     return (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 100.0)
 

@@ -129,10 +129,10 @@ def _selection(name: str, data: str, images: str, says: str) -> exhibit.Table:
 
 _MARKS = (
     f"Markers: means over seeds; bars: {T}, cut at two thirds of the mean. A cross above the axes: "
-    "at least one seed diverged at that rate; the marker below is of the others."
+    "at least one seed diverged at that rate; the marker below is of the others. The arms stand a "
+    "few percent apart for legibility."
 )
 _HELD_OUT = ("cifar_lr_selection_bf16", "cifar_lr_selection")
-
 _OWN = "The rate with the lowest mean is the arm's own."
 
 FIGURES = (
@@ -141,9 +141,7 @@ FIGURES = (
         title="MNIST: error against learning rate",
         evidence=("mnist_lr_robustness",),
         says=f"Right, the test error: above all of it, below up to {NEAR_PERCENT:g} % on a linear "
-        f"axis. {_MARKS} "
-        "The arms stand a few percent apart for legibility. Errors after the last epoch, on "
-        "the test set: no rate is chosen from it.",
+        f"axis. {_MARKS} Errors after the last epoch, on the test set: no rate is chosen from it.",
         draw=partial(draw, columns=(canvas.TRAIN, canvas.TEST), near=NEAR_PERCENT),
     ),
     exhibit.Figure(
@@ -157,7 +155,7 @@ FIGURES = (
         name="cifar_small_rates",
         title="CIFAR-10, small: error on 5,000 held-out training images against learning rate",
         evidence=("cifar_small_rates",),
-        says=f"{_MARKS} The arms stand a few percent apart for legibility.",
+        says=_MARKS,
         draw=partial(draw, columns=(canvas.TRAIN, canvas.HELD_OUT)),
     ),
 )
