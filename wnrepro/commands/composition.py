@@ -105,7 +105,7 @@ class _Composer:
     def __init__(self, overrides: Sequence[str]) -> None:
         self.folders = [CONF]
         self._split: dict[str, list[Override]] = {}
-        self._shared: dict[tuple[str, ...], DictConfig] = {}
+        self._shared: dict[tuple[tuple[str | None, ...], ...], DictConfig] = {}
         self._launchers: set[tuple[str, str]] = set()
         mistakes.refuse_unreadable(overrides)
         self.command = self._parse(overrides)
@@ -140,7 +140,7 @@ class _Composer:
                     self.compose([value, *runs[0]])
         first = self.compose([each for each in runs[0] if self._shapes(each)])
         HydraConfig.instance().set_config(first)  # for ${hydra:…}
-        configs = [resolve(self._config(run)) for run in runs]
+        configs = [self._config(run) for run in runs]
         if len(self._launchers) > 1:
             raise ConfigError("the runs of one sweep name several launchers: add hydra/launcher=…")
         ((launcher, _),) = self._launchers
@@ -217,25 +217,26 @@ class _Composer:
             value.filter(loader.get_group_options(group, ObjectType.CONFIG, "config", path))
         )
 
-    def _config(self, run: Sequence[Override]) -> DictConfig:
-        """As `compose`, without Hydra's own keys; quick where only values differ."""
+    def _config(self, run: Sequence[Override]) -> Config:
+        """As `compose`, resolved; quick where only values differ."""
         choices = [each for each in run if self._shapes(each)]
         values = [each for each in run if not self._shapes(each)]
-        key = tuple(str(each.input_line) for each in choices)
+        # Runs that set the same keys share one config: each sets all that the one before has set.
+        key = tuple(str(each.input_line) for each in choices), tuple(map(_plain_key, values))
         if key not in self._shared:
             composed = self.compose(choices)
             settings = OmegaConf.to_yaml(composed.hydra.launcher)
             self._launchers.add((composed.hydra.runtime.choices["hydra/launcher"], settings))
             self._shared[key] = _without_hydra(composed)
-        if all(each.type == OverrideType.CHANGE and each.package is None for each in values):
-            cfg = copy.deepcopy(self._shared[key])
+        if None not in key[1]:
+            cfg = self._shared[key]
             try:
                 for each in values:
                     OmegaConf.update(cfg, each.key_or_group, each.value())
-                return cfg
+                return resolve(cfg)
             except OmegaConfBaseException:
                 pass  # Hydra's own error names the key
-        return _without_hydra(self.compose(run))
+        return resolve(_without_hydra(self.compose(run)))
 
     def _chooses(self, override: Override) -> bool:
         """Whether it chooses files, as `norm=wn` and `+exp=mnist_wn`; else it sets a value."""
@@ -263,6 +264,12 @@ class _Composer:
 def _composed(texts: tuple[str, ...]) -> DictConfig:
     """Kept, as a process may ask for one sweep several times and Hydra takes 0.2 s."""
     return hydra.compose("config", list(texts), return_hydra_config=True)
+
+
+def _plain_key(override: Override) -> str | None:
+    """The key that it sets to one value, whatever stood there; None if it does more."""
+    plain = override.type == OverrideType.CHANGE and override.package is None
+    return override.key_or_group if plain and not isinstance(override.value(), dict) else None
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
