@@ -1,10 +1,6 @@
 """What the course notes call Adadelta."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from wnrepro.optim.foreach import ForeachOptimizer, Parameters
 
@@ -32,14 +28,7 @@ class Adadelta(ForeachOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, gamma=gamma, eps=eps)
 
-    def _update(
-        self,
-        group: Mapping[str, Any],
-        t: int,
-        params: list[Tensor],
-        gradients: list[Tensor],
-        *state: list[Tensor],
-    ) -> None:
+    def _update(self, group, t, params, gradients, *state) -> None:
         (g2,), gamma = state, group["gamma"]
         torch._foreach_mul_(g2, gamma)
         torch._foreach_addcmul_(g2, gradients, gradients, 1 - gamma)

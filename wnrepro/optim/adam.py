@@ -1,8 +1,5 @@
 """Adam with ε inside the root, as the authors' released code has it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -46,14 +43,7 @@ class Adam(ForeachOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps)
 
-    def _update(
-        self,
-        group: Mapping[str, Any],
-        t: int,
-        params: list[Tensor],
-        gradients: list[Tensor],
-        *state: list[Tensor],
-    ) -> None:
+    def _update(self, group, t, params, gradients, *state) -> None:
         (m, s), (beta1, beta2), lr = state, group["betas"], float(group["lr"])
         if beta2 > 0 and not torch.compiler.is_compiling() and _have_kernel(params, gradients, m):
             # torch's fused kernel has its ε outside the root; ours goes into s before it.

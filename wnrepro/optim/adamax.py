@@ -1,10 +1,6 @@
 """The authors' Adamax, with which the paper trains its VAE and its DQN."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from wnrepro.optim.foreach import ForeachOptimizer, Parameters
 
@@ -36,14 +32,7 @@ class Adamax(ForeachOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps)
 
-    def _update(
-        self,
-        group: Mapping[str, Any],
-        t: int,
-        params: list[Tensor],
-        gradients: list[Tensor],
-        *state: list[Tensor],
-    ) -> None:
+    def _update(self, group, t, params, gradients, *state) -> None:
         (m, u), (beta1, beta2) = state, group["betas"]
         torch._foreach_lerp_(m, gradients, 1 - beta1)
         torch._foreach_mul_(u, beta2)

@@ -1,10 +1,6 @@
 """Momentum in the notes' two forms; without momentum, plain gradient descent."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from wnrepro.optim.foreach import ForeachOptimizer, Parameters
 
@@ -29,14 +25,7 @@ class Momentum(ForeachOptimizer):
     def __init__(self, params: Parameters, lr: float = 1e-2, gamma: float = 0.9) -> None:
         super().__init__(params, lr=lr, gamma=gamma)
 
-    def _update(
-        self,
-        group: Mapping[str, Any],
-        t: int,
-        params: list[Tensor],
-        gradients: list[Tensor],
-        *state: list[Tensor],
-    ) -> None:
+    def _update(self, group, t, params, gradients, *state) -> None:
         (v,) = state
         torch._foreach_mul_(v, group["gamma"])
         torch._foreach_add_(v, gradients, alpha=float(group["lr"]))
@@ -62,14 +51,7 @@ class AveragedMomentum(ForeachOptimizer):
     def __init__(self, params: Parameters, lr: float = 1e-1, gamma: float = 0.9) -> None:
         super().__init__(params, lr=lr, gamma=gamma)
 
-    def _update(
-        self,
-        group: Mapping[str, Any],
-        t: int,
-        params: list[Tensor],
-        gradients: list[Tensor],
-        *state: list[Tensor],
-    ) -> None:
+    def _update(self, group, t, params, gradients, *state) -> None:
         (m,) = state
         torch._foreach_lerp_(m, gradients, 1 - group["gamma"])
         torch._foreach_add_(params, m, alpha=-float(group["lr"]))
