@@ -145,12 +145,20 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
     apart = all(b - a >= gap for a, b in pairwise(places))
     if apart and (not places or (low <= places[0] and places[-1] <= high)):
         return list(places)
-    from scipy.optimize import isotonic_regression  # takes as long to import as to draw
-
-    # Without the gaps, what is sought is the nearest sequence that does not fall.
     gaps = gap * np.arange(len(places))
-    found = isotonic_regression(places - gaps).x
+    found = _rising(places - gaps)
     return (found.clip(low, max(low, high - gaps[-1:].sum())) + gaps).tolist()
+
+
+def _rising(values: np.ndarray) -> np.ndarray:
+    """The nearest sequence that does not fall (squares): isotonic regression.
+
+    At i the largest, over beginnings j ≤ i, of the smallest, over ends k ≥ i, mean of the values j
+    to k (Barlow et al. 1972). SciPy's takes longer to import than a picture to draw.
+    """
+    n = len(values)
+    means = [[values[j:k].mean() for k in range(j + 1, n + 1)] for j in range(n)]
+    return np.array([max(min(means[j][i - j :]) for j in range(i + 1)) for i in range(n)])
 
 
 def lay_out(figure: Figure) -> None:
