@@ -26,7 +26,9 @@ _NAMED = 5
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Gather finished runs into tables.")
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", default=[Path("runs")])
+    parser.add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", default=[Path("runs")], help="else runs"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="of the tables")
     parser.add_argument(
         "--name",

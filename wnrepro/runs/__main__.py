@@ -1,7 +1,4 @@
-"""python -m wnrepro.runs status | plan | plot | compare.
-
-See `wnrepro.commands.overview` and `wnrepro.commands.own_runs`.
-"""
+"""python -m wnrepro.runs status | plan | plot | compare: what is said of runs, starting none."""
 
 import argparse
 import sys
@@ -15,7 +12,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m wnrepro.runs", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="how far every run is")
-    status.add_argument("folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER")
+    status.add_argument(
+        "folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER", help="else runs"
+    )
     plan = commands.add_parser("plan", help="what a sweep would run, and what that takes")
     plan.add_argument("overrides", nargs="+", metavar="OVERRIDE", help="as +sweep=digits_arms")
     plan.add_argument("-cd", "--config-dir", metavar="DIR", help="one more folder like conf/")
