@@ -233,9 +233,10 @@ class _Composer:
             try:
                 for each in values:
                     OmegaConf.update(cfg, each.key_or_group, each.value())
-                return resolve(cfg)
             except OmegaConfBaseException:
                 pass  # Hydra's own error names the key
+            else:
+                return resolve(cfg)
         return resolve(_without_hydra(self.compose(run)))
 
     def _chooses(self, override: Override) -> bool:
