@@ -19,6 +19,7 @@ from wnrepro.analysis.claims.other_experiments import NATS
 from wnrepro.analysis.claims.seeds import SEEDS, of_pilot, welch_power
 from wnrepro.analysis.exhibits import FIGURES, TABLES
 from wnrepro.analysis.exhibits.thresholds import first_epochs
+from wnrepro.analysis.lines import lines_of
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import DIVERGED, Records
 from wnrepro.arms import ARMS
@@ -87,6 +88,13 @@ def test_each_start_of_each_arm_is_a_line_beside_the_papers_figure(
         assert ARMS[str(arm)].short in {text.get_text() for text in papers.texts}
     for axes in figure.axes:
         assert axes.get_ylabel().replace("\n", " ") == "test −bound on log p(x) (nats)"
+
+
+def test_a_start_has_one_marker_in_both_arms(draw_small: Records) -> None:
+    drawn = lines_of(draw_small.runs.reset_index())
+    shown = {(each.coloured, each.told, each.line.marker) for each in drawn}
+    starts = {"start normal": "o", "start unit": "s"}
+    assert shown == {(arm, *start) for arm in ("plain", "WN") for start in starts.items()}
 
 
 def test_at_the_papers_protocol_its_curves_stand_behind_ours(tmp_path: Path, theirs: Paper) -> None:

@@ -36,7 +36,7 @@ def lines_of(final: pd.DataFrame, by: str | None = None) -> list[Drawn]:
 
     by: a key of the config, as `wnrepro.analysis.selection.column_of` takes it; of `seed` each run
         is a line. None: the arm; where all runs have one, the first key in which they differ. What
-        else tells lines apart stands in their names.
+        else tells lines apart stands in their names; what is alike in that has one marker.
 
     Raises:
         ConfigError: there is no such key.
@@ -51,19 +51,27 @@ def lines_of(final: pd.DataFrame, by: str | None = None) -> list[Drawn]:
     for value, shown in zip(values, _colours(key, values), strict=True):
         coloured = _label(key, value)
         rows = final[colour.isna() if pd.isna(value) else colour == value]
-        first = ARMS[value].marker if key == ARM else ""
-        markers = first + _MARKERS.replace(first, "")
         told_by = _telling_apart(keys.loc[rows.index].drop(columns=key, errors="ignore"))
         own = [
             (", ".join(_label(k, keys.loc[runs.index[0], k]) for k in told_by), runs)
             for _, runs in rows.groupby(group)
         ]
-        for place, (told, runs) in enumerate(sorted(own, key=lambda each: each[0])):
+        for told, runs in sorted(own, key=lambda each: each[0]):
             name = ", ".join(filter(None, (coloured, told)))
             name += f" ({len(runs)})" if len(runs) > 1 else ""
-            line = Line(name, shown, markers[place % len(markers)], len(found))
-            found.append(Drawn(line, runs, coloured, told))
-    return found
+            marker = ARMS[value].marker if key == ARM else _MARKERS[0]
+            found.append(Drawn(Line(name, shown, marker, len(found)), runs, coloured, told))
+    return _with_markers(found)
+
+
+def _with_markers(drawn: Sequence[Drawn]) -> list[Drawn]:
+    """Where something beside the colour tells lines apart, their markers say what."""
+    told = sorted({each.told for each in drawn if each.told})
+    markers = {each: _MARKERS[k % len(_MARKERS)] for k, each in enumerate(told)}
+    return [
+        each._replace(line=each.line._replace(marker=markers.get(each.told, each.line.marker)))
+        for each in drawn
+    ]
 
 
 def by_setting(records: Records) -> Iterator[tuple[str | Line, str, Records]]:
