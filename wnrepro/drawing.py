@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from wnrepro.arms import ARMS
@@ -72,6 +72,8 @@ _DARK = {
     **_SHADES,
 }
 """Colours on a light page → on a dark one: ink, ground (GitHub's) and grid; the arms; shades."""
+_ROUND = (1, 2, 2.5, 5, 10)
+"""Distances between ticks, but for powers of ten. Matplotlib's own have 1.5, 3, 4, 6 and 8 too."""
 _OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"dpi": 200, "metadata": {"Software": None}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -166,6 +168,11 @@ def lay_out(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
+
+
+def round_ticks(axis: Axis, most: int, whole: bool = False) -> None:
+    """At most so many distances between ticks of a linear axis, at whole numbers if `whole`."""
+    axis.set_major_locator(MaxNLocator(most, steps=_ROUND, integer=whole, min_n_ticks=1))
 
 
 def plain_numbers(axis: Axis) -> None:

@@ -168,7 +168,7 @@ def whole_numbers(axes: Axes, most: int = 6) -> None:
     """An axis of epochs, from 0, with at most so many intervals between ticks."""
     axes.set_xlabel("epoch")
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True))
+    drawing.round_ticks(axes.xaxis, most, whole=True)
 
 
 def fit(axes: Axes, task: Task) -> None:
@@ -183,7 +183,7 @@ def fit(axes: Axes, task: Task) -> None:
     elif task.smaller_is_better and 0 < 10 * low < high:
         log_norms(axes, [axes])
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        drawing.round_ticks(axes.yaxis, 6)
         if task.smaller_is_better:
             _leave_out_the_start(axes)
 

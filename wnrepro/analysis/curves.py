@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from wnrepro import drawing
 from wnrepro.arms import ARMS
@@ -63,7 +62,7 @@ def _figure(rows: Sequence[Row], config: Mapping[str, Any]) -> Figure:
     margin = 0.5 if first == last else 0.03 * (last - first)
     for axes in (metric, norms):
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        drawing.round_ticks(axes.xaxis, 5, whole=True)
         axes.set_xlim(first - margin, last + margin)
     return figure
 

@@ -4,8 +4,8 @@ from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator
 
+from wnrepro import drawing
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.exhibits.error_curves import BAND, SECONDS, TIME, draw_arms
 from wnrepro.analysis.exhibits.error_curves import draw as draw_both_parts
@@ -50,7 +50,7 @@ def _draw_theirs(axes: Axes, paper: Paper, name: str) -> None:
         axes.plot(own["epoch"], own["value"], color=ARMS[str(arm)].colour)
         ends[str(arm)] = (own["epoch"].iloc[-1], own["value"].iloc[-1])
     canvas.whole_numbers(axes, 4)
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    drawing.round_ticks(axes.yaxis, 6)
     canvas.name_lines(axes, ends)
 
 

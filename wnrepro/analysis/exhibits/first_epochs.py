@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator
 
+from wnrepro import drawing
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.exhibits.error_curves import BAND, TRAINING, common_epochs, draw_arms
 from wnrepro.analysis.exhibits.figure1 import PAPER, draw_paper
@@ -52,7 +52,7 @@ def _draw_differences(axes: Axes, wide: Records, narrow: Records, paper: Paper) 
             style = _HOLLOW if records is narrow else {"markevery": None}
             if len(beside):
                 ends[arm] = canvas.draw_mean(axes, beside, "epoch", "beside", arm, None, **style)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
+    drawing.round_ticks(axes.xaxis, 4, whole=True)
     axes.set(xlabel="epoch", ylabel="ours − the paper's\n(percentage points)")
     canvas.name_lines(axes, ends)
 

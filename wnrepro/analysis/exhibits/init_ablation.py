@@ -2,8 +2,8 @@
 
 from matplotlib import rcParams
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator
 
+from wnrepro import drawing
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, arms_in, finals, finite
@@ -43,7 +43,7 @@ def draw(records: Records, _: Paper, title: str) -> Drawing:
     for text, arm in zip(axes.get_yticklabels(), arms, strict=True):
         text.set_color(ARMS[arm].colour)
     axes.set_ylim(-0.6, len(arms) - 0.4)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    drawing.round_ticks(axes.xaxis, 6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("test error with − without init (percentage points)")
     return figure

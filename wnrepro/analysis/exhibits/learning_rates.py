@@ -7,8 +7,9 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
+from wnrepro import drawing
 from wnrepro.analysis import canvas, exhibit
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import (
@@ -55,7 +56,7 @@ def draw(
             lowest = known.groupby([records.runs["arm"], records.runs["learning_rate"]]).mean()
             axes.set_yscale("linear")
             axes.set_ylim(0.95 * lowest.min(), near)
-            axes.yaxis.set_major_locator(MaxNLocator(6))
+            drawing.round_ticks(axes.yaxis, 6)
             axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter("{x:g}")
         elif near and axes is panels[1]:
