@@ -4,9 +4,10 @@
 
 Folders: runs, unless others are named; those of several machines, copied side by side, are found
 too. A finished run enters once; collecting again changes nothing. A run in progress that is
-evidence for something (wnrepro/analysis/evidence.py) enters with its first epochs. What is refused
-is said in wnrepro/runs/collection.py, what the columns mean in tables.py. The exit status is 1 if
-something was refused or could not be read; everything else is collected then too.
+evidence for something (wnrepro/analysis/evidence.py) enters with its first epochs. Of each setting
+results/pictures has what the model of the lowest seed drew at its end. What is refused is said in
+wnrepro/runs/collection.py, what the columns mean in tables.py. The exit status is 1 if something
+was refused or could not be read; everything else is collected then too.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from wnrepro.analysis.evidence import EVIDENCE
 from wnrepro.commands.command_line import guarded
 from wnrepro.runs.collection import DEFAULT_NAME, Report, collect
+from wnrepro.runs.pictures import FOLDER
 from wnrepro.runs.tables import CollectedRun
 
 _NAMED = 5
@@ -64,6 +66,8 @@ def _show(report: Report, results: Path) -> None:
         f"{len(report.runs)} runs in {results}: {len(report.new)} new, {len(report.grown)} grown, "
         f"{len(report.replaced)} replaced, {report.known} found that were there"
     )
+    if report.pictures:
+        print(f"pictures of {len(report.pictures)} more runs are in {results / FOLDER}")
     if begun := [run for run in report.runs.values() if not run.finished]:
         print(f"{len(begun)} of them in progress: evidence of their first epochs")
     if dirty := sum(report.runs[key].row.get("dirty") != "False" for key in changed):

@@ -4,8 +4,9 @@
 
 Reads results/runs.csv, curves.csv.gz, layers.csv.gz and results/paper/*.csv; writes
 results/figures/*.{png,svg,pdf} and results/tables/*.{md,csv,tex}, and, where no NAME is given,
-results/claims.md, results/index.html and the numbers of README.md. The same records give the same
-bytes. What has no runs yet is left out, with the command that gets it; --list says what each lacks.
+results/claims.md, results/index.html, results/pictures/README.md and the numbers of README.md. The
+same records give the same bytes. What has no runs yet is left out, with the command that gets it;
+--list says what each lacks.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from wnrepro.analysis.claims.judgement import all_rows
 from wnrepro.analysis.exhibit import Exhibit, Figure, Table
 from wnrepro.commands.command_line import guarded
 from wnrepro.replacement import alone_in, remove_torn, replace_file
+from wnrepro.runs import pictures
 from wnrepro.runs.interruption import interrupts_ignored
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -87,6 +89,9 @@ def _publish(items: list[Exhibit], found: records.Records, options: argparse.Nam
             publication.write_table(item, cells, item.notes(found), results)
     if not options.names:
         replace_file(results / "figures" / "README.md", publication.gallery(found))
+        if pictures.kept(results):
+            drawn = publication.drawn(found, results)
+            replace_file(results / pictures.FOLDER / "README.md", drawn)
         rows = all_rows(found, results)
         rendering.write(results, rows, found)
         page.write(results, found, rows, tables)

@@ -372,6 +372,20 @@ def test_a_result_gives_way_only_where_asked_to(runs: Path, tmp_path: Path) -> N
     assert tables(tmp_path / "results") == tables(tmp_path / "expected")
 
 
+def test_pictures_are_those_of_the_result_that_is_kept(runs: Path, tmp_path: Path) -> None:
+    results, directory = tmp_path / "results", only(runs, "digits_wn/seed0-*")
+    (directory / "samples.png").write_bytes(b"first")
+    kept = results / "pictures" / f"{directory.name.partition('-')[2]}-samples.png"
+    assert collect([runs], results).pictures == [kept.name.partition("-")[0]]
+    assert collect([runs], results).pictures == []
+    (directory / "samples.png").write_bytes(b"second")
+    recompute(directory)
+    assert collect([runs], results).pictures == []
+    assert kept.read_bytes() == b"first"
+    assert collect([runs], results, replace=True).pictures
+    assert kept.read_bytes() == b"second"
+
+
 def test_a_result_of_a_gpu_never_gives_way_to_one_of_a_cpu(runs: Path, tmp_path: Path) -> None:
     directory = only(runs, "digits_wn/seed0-*")
     gpu = Path(shutil.copytree(runs, tmp_path / "gpu"))

@@ -12,6 +12,7 @@ from wnrepro.commands.own_runs import show_comparison
 from wnrepro.config import Config, as_dict
 from wnrepro.data import load
 from wnrepro.errors import ConfigError
+from wnrepro.runs import pictures
 from wnrepro.runs.collection import collect
 from wnrepro.runs.identity import run_directory
 from wnrepro.runs.rows import read_rows
@@ -87,6 +88,10 @@ def test_it_trains_draws_and_goes_on_to_the_same_bytes(
     (collected,) = read_tables(tmp_path / "results").values()
     for column in ("test_kl_nats", "test_negative_log_p_nats"):
         assert collected.rows()[-1][column] == rows[-1][column]
+    kept = pictures.kept(tmp_path / "results")[collected.row["identity"]]
+    assert set(kept) == {each.name for each in task.pictures}
+    for picture, path in kept.items():
+        assert path.read_bytes() == (whole / f"{picture}.png").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from wnrepro.analysis import run_pictures
 from wnrepro.analysis.captions import commit, hardware
 from wnrepro.analysis.claims.judgement import IDENTITY, MECHANISM, OUR_VERDICT, VERDICT, Row
 from wnrepro.analysis.claims.rendering import environment, verdicts
@@ -75,6 +76,7 @@ def write(
             ],
             figures=list(_figures(results, records)),
             mechanism_figures=list(_mechanism_figures(results)),
+            drawn=[(row, _data_uris(row)) for row in run_pictures.rows(results, records)],
             runs=run_table(records),
             numeric=[head for head, column in _columns(records).items() if ":" in column],
             zip=zip,
@@ -133,7 +135,15 @@ def _data_uri(folder: Path, stem: str) -> str | None:
         # A thousandth of a point cannot be seen, and a sixth of the page is beyond it.
         text = _BEYOND_THOUSANDTHS.sub(r"\1", content.decode())
         content = " ".join(text.split()).encode()
-    return f"data:{_TYPES[smallest.suffix]};base64,{base64.b64encode(content).decode()}"
+    return _encoded(smallest.suffix, content)
+
+
+def _data_uris(row: run_pictures.Row) -> dict[str, str]:
+    return {said: _encoded(path.suffix, path.read_bytes()) for said, path in row.files.items()}
+
+
+def _encoded(suffix: str, content: bytes) -> str:
+    return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
 def _missing(records: Records, rows: Sequence[Row]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from wnrepro import processes
-from wnrepro.analysis import paper, records
+from wnrepro.analysis import paper, records, run_pictures
 from wnrepro.analysis.claims.rendering import cell
 from wnrepro.analysis.exhibit import Cells, Exhibit, Figure, Table
 from wnrepro.analysis.exhibits import FIGURES, TABLES
@@ -222,4 +222,18 @@ def gallery(found: Records) -> str:
             parts.append(figure.caption(found))
         else:
             parts += [f"Left out: {line}." for line in figure.lacks(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def drawn(found: Records, results: Path) -> str:
+    """results/pictures/README.md: what trained models drew, a row for each kind."""
+    parts = [
+        "# What trained models drew",
+        "At the end of their runs, kept by `python scripts/collect.py`, of each setting for its "
+        "lowest seed. This page is written by `python scripts/make_figures.py`.",
+    ]
+    for row in run_pictures.rows(results, found):
+        shown = [f'<img src="{path.name}" alt="{said}">' for said, path in row.files.items()]
+        table = markdown(pd.DataFrame([shown], columns=list(row.files))).rstrip()
+        parts += [f"## {row.title}", table, row.caption]
     return "\n\n".join(parts) + "\n"

@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 from wnrepro.arms import ARMS
 from wnrepro.errors import RunError
 from wnrepro.runs.collection import find_runs, read_run
-from wnrepro.runs.identity import identity
+from wnrepro.runs.identity import identity, setting_identity
 from wnrepro.runs.status import read_status
 from wnrepro.runs.tables import (
     CURVES_COLUMNS,
@@ -145,11 +145,6 @@ def read_csv(path: Path, mend: str = AGAIN, **options: Any) -> pd.DataFrame:
         return pd.read_csv(path, **options)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise RunError(f"cannot read {path}: {' '.join(str(error).split())}; {mend}") from error
-
-
-def setting_identity(config: Mapping[str, Any]) -> str:
-    """The identity of a run's config without its seed."""
-    return identity({key: value for key, value in config.items() if key != "seed"})
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:

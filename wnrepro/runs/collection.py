@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 from wnrepro.errors import ConfigError, RunError
 from wnrepro.replacement import alone_in, remove_torn
-from wnrepro.runs.identity import computed, differences, identity
+from wnrepro.runs import pictures
+from wnrepro.runs.identity import computed, differences, identity, setting_identity
 from wnrepro.runs.manifest import MANIFEST_FILE, read_manifest
 from wnrepro.runs.rows import METRICS_FILE, TIMING_FILE, Row, read_rows
 from wnrepro.runs.status import STATUS_FILE, Status, read_status
@@ -55,15 +56,17 @@ class Report:
     """What one collecting did.
 
     runs: all that is in the tables now, by identity. new, replaced, grown: identities; the last of
-    unfinished runs that have more epochs now. known: how many were there already. unfinished:
-    directories that were left out, with how far they are. problems: one line for each thing that
-    was refused or could not be read.
+    unfinished runs that have more epochs now. pictures: identities of the runs whose pictures are
+    kept from now on. known: how many were there already. unfinished: directories that were left
+    out, with how far they are. problems: one line for each thing that was refused or could not be
+    read.
     """
 
     runs: dict[str, CollectedRun]
     new: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     grown: list[str] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
     known: int = 0
     unfinished: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -125,7 +128,15 @@ def _collect(
     _refuse_mixtures(report, before)
     if report.runs != before:
         write_tables(results, report.runs)
+    there = [run for runs in found.values() for run in runs if _is_that_of(run, report.runs)]
+    report.pictures = pictures.keep(results, report.runs, there)
     return report
+
+
+def _is_that_of(found: CollectedRun, runs: Mapping[str, CollectedRun]) -> bool:
+    """Whether it is the one in the tables, or a copy of it."""
+    there = runs.get(found.row["identity"])
+    return there is not None and found.finished and found.metrics == there.metrics
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -255,8 +266,7 @@ def _refuse_mixtures(report: Report, before: Mapping[str, CollectedRun]) -> None
         config = run.config
         task = json.dumps(config.get("task"), sort_keys=True)  # DRAW's starts are one sweep
         group = groups.setdefault((task, *(run.row.get(column) for column in shown)), {})
-        seedless = {k: v for k, v in config.items() if k != "seed"}
-        group.setdefault(identity(seedless), []).append(key)
+        group.setdefault(setting_identity(config), []).append(key)
     for configs in groups.values():
         if len(configs) == 1:
             continue

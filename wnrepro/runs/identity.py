@@ -42,6 +42,11 @@ def identity(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(_text(computed(config)).encode()).hexdigest()[:10]
 
 
+def setting_identity(config: Mapping[str, Any]) -> str:
+    """The identity of a run's config without its seed."""
+    return identity({key: value for key, value in config.items() if key != "seed"})
+
+
 def run_directory(config: Mapping[str, Any]) -> Path:
     """`<runs.root>/<data.name>_<norm.name>/seed<seed>-<identity>`; before it the task and `_`, if
     it is not the first.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 PARTS = {"train": "training", "test": "test", "held_out": "held-out"}
 """What a metric may be of, the first part of its column (`test_error_percent`) → as people say it.
@@ -30,13 +30,22 @@ class Metric:
         return f"{value:.2f} {self.unit}".rstrip()
 
 
+class Picture(NamedTuple):
+    """What a trained model drew. name: of its file. label, says: as people read them."""
+
+    name: str
+    label: str
+    says: str
+
+
 @dataclass(frozen=True)
 class Task:
     """name: in configs. package: where its modules are. metrics: what it measures on each part of
     the data, in the order of their columns. headline: the name of the one to look at first.
     smaller_is_better: whether that is good of it. averaged: whether evaluation is repeated with the
     parameters' average. initialised: the arms that init=auto initialises from data; None for all
-    that can be. experiment: a config's name in conf/exp, without the arm.
+    that can be. pictures: what a run leaves of them. experiment: a config's name in conf/exp,
+    without the arm.
     """
 
     name: str
@@ -47,6 +56,7 @@ class Task:
     averaged: bool = False
     config: type[TaskConfig] = TaskConfig
     initialised: tuple[str, ...] | None = None
+    pictures: tuple[Picture, ...] = ()
     experiment: Callable[[Any], str] = lambda config: config.model.name
 
     @property

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wnrepro.tasks.facts import Metric, TaskConfig
+from wnrepro.tasks.facts import Metric, Picture, TaskConfig
 
 HEADLINE = "negative_bound_nats"
 METRICS = (
@@ -13,6 +13,12 @@ METRICS = (
     Metric("negative_log_p_nats", "−log p(x), by importance sampling", "nats"),
 )
 """Each a mean over images. The last one after the last epoch, where it is asked for."""
+
+RECONSTRUCTIONS = Picture(
+    "reconstructions",
+    "reconstructions",
+    "Above: images of the evaluation; below: what is made of them.",
+)
 
 BINARISED = ("fixed", "dynamic", "larochelle", "no")
 ARMS = ("plain", "wn")

@@ -14,7 +14,7 @@ play.py        random play, evaluation, a strip of frames
 from dataclasses import dataclass
 from typing import Any
 
-from wnrepro.tasks.facts import Metric, Task, TaskConfig
+from wnrepro.tasks.facts import Metric, Picture, Task, TaskConfig
 
 HEADLINE = "score"
 METRICS = (
@@ -94,5 +94,6 @@ TASK = Task(
     smaller_is_better=False,
     config=DQNConfig,
     initialised=("wn", "wn_mean_only_bn"),
+    pictures=(Picture("game", "a game", "What the agent makes of a game, row by row."),),
     experiment=_experiment,
 )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from wnrepro.tasks.facts import Task
-from wnrepro.tasks.generative_facts import HEADLINE, METRICS, GenerativeConfig
+from wnrepro.tasks.facts import Picture, Task
+from wnrepro.tasks.generative_facts import HEADLINE, METRICS, RECONSTRUCTIONS, GenerativeConfig
 
 
 @dataclass
@@ -22,4 +22,14 @@ class DrawConfig(GenerativeConfig):
     """The gradient is scaled down to this norm, over all parameters, where it is larger."""
 
 
-TASK = Task("draw", __name__, METRICS, HEADLINE, config=DrawConfig)
+SAMPLES = Picture(
+    "samples",
+    "samples",
+    "Each row is an image from the prior, as it is drawn, at up to ten glimpses.",
+)
+
+TASK = Task(
+    *("draw", __name__, METRICS, HEADLINE),
+    config=DrawConfig,
+    pictures=(SAMPLES, RECONSTRUCTIONS),
+)

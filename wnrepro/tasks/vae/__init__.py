@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from wnrepro.tasks.facts import Task
-from wnrepro.tasks.generative_facts import HEADLINE, METRICS, GenerativeConfig
+from wnrepro.tasks.facts import Picture, Task
+from wnrepro.tasks.generative_facts import HEADLINE, METRICS, RECONSTRUCTIONS, GenerativeConfig
 
 
 @dataclass
@@ -26,4 +26,13 @@ class VAEConfig(GenerativeConfig):
     """Of the logistic likelihood at the start (vae_cifar)."""
 
 
-TASK = Task("vae", __name__, METRICS, HEADLINE, averaged=True, config=VAEConfig)
+SAMPLES = Picture(
+    "samples", "samples", "Means of p(x|z) with z from the prior, by the averaged parameters."
+)
+
+TASK = Task(
+    *("vae", __name__, METRICS, HEADLINE),
+    averaged=True,
+    config=VAEConfig,
+    pictures=(SAMPLES, RECONSTRUCTIONS),
+)

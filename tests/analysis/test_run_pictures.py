@@ -1,0 +1,78 @@
+"""What trained models drew stands side by side, by experiment, kind and setting."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from example import configs, run, write
+from PIL import Image
+
+from wnrepro.analysis import page, publication, run_pictures
+from wnrepro.analysis.records import Records, load
+from wnrepro.runs.identity import identity
+
+ARMS = ("plain", "WN")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """All runs of a VAE and of DRAW; pictures of their first seeds, of one DRAW only samples."""
+    planned = configs("vae_mnist_small", "draw_small")
+    folder = write(tmp_path / "results", [run(config, so_far=0, sparse=True) for config in planned])
+    (folder / "pictures").mkdir()
+    for k, config in enumerate(each for each in planned if each["seed"] == 0):
+        lacks = config["task"].get("start") == "normal" and config["norm"]["name"] == "wn"
+        for name in ("samples",) if lacks else ("samples", "reconstructions"):
+            path = folder / "pictures" / f"{identity(config)}-{name}.png"
+            Image.new("L", (8, 4 + k)).save(path)
+    return folder
+
+
+@pytest.fixture
+def records(results: Path) -> Records:
+    return load(results)
+
+
+def test_a_row_for_each_kind_and_in_it_a_picture_for_each_setting(
+    results: Path, records: Records
+) -> None:
+    rows = {row.name: row for row in run_pictures.rows(results, records)}
+    assert list(rows) == [
+        *("draw_small_samples", "draw_small_reconstructions"),
+        *("vae_mnist_small_samples", "vae_mnist_small_reconstructions"),
+    ]
+    starts = [f"{arm}, start {start}" for arm in ARMS for start in ("normal", "unit")]
+    assert list(rows["draw_small_samples"].files) == starts
+    assert list(rows["draw_small_reconstructions"].files) == [
+        each for each in starts if each != "WN, start normal"
+    ]
+    assert list(rows["vae_mnist_small_samples"].files) == list(ARMS)
+    for row in rows.values():
+        assert "seed 0" in row.caption
+        assert "commit 0123456" in row.caption
+        for said, path in row.files.items():
+            key = path.name.partition("-")[0]
+            arm = {"plain": "plain", "WN": "wn"}[said.partition(",")[0]]
+            assert records.runs.loc[key, "arm"] == arm
+
+
+def test_the_page_and_the_readme_show_them(results: Path, records: Records) -> None:
+    page.write(results, records, [], {})
+    shown = (results / "index.html").read_text()
+    text = publication.drawn(records, results)
+    for row in run_pictures.rows(results, records):
+        assert f'id="drawn-{row.name}"' in shown
+        assert row.title in shown
+        assert row.title in text
+        for said, path in row.files.items():
+            assert base64.b64encode(path.read_bytes()).decode() in shown
+            assert said in shown
+            assert f'<img src="{path.name}" alt="{said}">' in text
+
+
+def test_without_pictures_nothing_is_said_of_them(results: Path, records: Records) -> None:
+    for path in (results / "pictures").iterdir():
+        path.unlink()
+    assert list(run_pictures.rows(results, records)) == []
+    page.write(results, records, [], {})
+    assert 'id="drawn-' not in (results / "index.html").read_text()

@@ -1,0 +1,63 @@
+"""What runs drew at their end, kept beside the tables: of each setting the pictures of one run."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from wnrepro.replacement import failing_in_one_line, make_folder, replace_file
+from wnrepro.runs.directory import CURVES_FILE
+from wnrepro.runs.identity import setting_identity
+from wnrepro.runs.tables import CollectedRun
+
+FOLDER = "pictures"
+"""Of the results. Its files are named IDENTITY-NAME.png, as 22af2733af-samples.png."""
+
+_NAME = re.compile(r"([0-9a-f]{10})-(\w+)")
+
+Pictures = dict[str, Path]
+"""By name: those of a task, as `samples`."""
+
+
+def of_run(directory: Path) -> Pictures:
+    """Those in the run's directory, but for its curves, which are drawn from the tables."""
+    return {p.stem: p for p in sorted(directory.glob("*.png")) if p.name != CURVES_FILE}
+
+
+def kept(results: Path) -> dict[str, Pictures]:
+    """Those in the folder `results`, by the identity of their run."""
+    found: dict[str, Pictures] = {}
+    for path in sorted((results / FOLDER).glob("*.png")):
+        if match := _NAME.fullmatch(path.stem):
+            found.setdefault(match[1], {})[match[2]] = path
+    return found
+
+
+def keep(
+    results: Path, runs: Mapping[str, CollectedRun], found: Iterable[CollectedRun]
+) -> list[str]:
+    """Keep, of each setting, the pictures of the run with the lowest seed that has some.
+
+    runs: those in the tables. found: some of them, where they were found.
+    Returns the identities of those whose pictures are new. Raises RunError: a file cannot be
+    written.
+    """
+    known = kept(results)
+    fresh = {run.row["identity"]: of_run(Path(run.source)) for run in found}
+    fresh = {key: pictures for key, pictures in fresh.items() if pictures}
+    chosen: dict[str, str] = {}
+    keys = (known.keys() | fresh.keys()) & runs.keys()
+    for key in sorted(keys, key=lambda key: int(runs[key].row["seed"])):
+        chosen.setdefault(setting_identity(runs[key].config), key)
+    new = []
+    for key in sorted(fresh.keys() & set(chosen.values())):
+        make_folder(results / FOLDER)
+        for name, path in fresh[key].items():
+            with failing_in_one_line(path):
+                content, place = path.read_bytes(), results / FOLDER / f"{key}-{name}.png"
+                if not place.exists() or place.read_bytes() != content:
+                    replace_file(place, content)
+                    new.append(key)
+    for key in known.keys() - set(chosen.values()):
+        for path in known[key].values():
+            path.unlink(missing_ok=True)
+    return sorted(set(new))
