@@ -125,6 +125,23 @@ def test_a_table_has_a_row_for_each_setting_against_plain_of_the_same(draw_small
     ] * 1 + ["110."]
 
 
+def test_bounds_on_8_bit_images_are_stated_in_bits_per_dimension_too(
+    tmp_path: Path, draw_small: Records
+) -> None:
+    found, numbers = bounds(tmp_path, "vae_cifar_small"), 3 * 32 * 32
+    table = TABLES["vae_cifar_small_bounds"].cells(found, None)  # type: ignore[arg-type]
+    bits = table.values["test_averaged_negative_bound_nats"] / (numbers * np.log(2))
+    assert table.values["test_bits_per_dimension"].tolist() == pytest.approx(bits.tolist())
+    shown = table.words["the same in bits per dimension"].str.partition(" ")[0]
+    assert shown.tolist() == [f"{each:.3f}" for each in bits]
+    of_draw = TABLES["draw_small_bounds"].cells(draw_small, None)  # type: ignore[arg-type]
+    assert not any("bits" in column for column in (*of_draw.words, *of_draw.values))
+    row = {"train_negative_bound_nats": numbers * np.log(2), "test_negative_bound_nats": 1.0}
+    config = found.runs["config"].iloc[0]
+    assert tasks.TASKS["vae"].headlines(row, config)["train"].endswith("1.000 bits per dimension")
+    assert tasks.TASKS["vae"].headlines(row)["test"] == "1.00 nats"
+
+
 @pytest.mark.parametrize(("id_", "evidence"), BETTER.items())
 def test_a_better_bound_by_welchs_interval(id_: str, evidence: str, tmp_path: Path) -> None:
     found = bounds(tmp_path / "better", evidence)

@@ -14,7 +14,7 @@ from wnrepro.data import load
 from wnrepro.errors import ConfigError
 from wnrepro.runs import pictures
 from wnrepro.runs.collection import collect
-from wnrepro.runs.identity import run_directory
+from wnrepro.runs.identity import identity, run_directory
 from wnrepro.runs.rows import read_rows
 from wnrepro.runs.tables import read_tables
 from wnrepro.tasks import TASKS
@@ -110,6 +110,7 @@ def test_it_trains_draws_and_goes_on_to_the_same_bytes(
         ),
         ("draw", "wn", "task.glimpses=0", r"task\.glimpses=0 is out of range"),
         ("draw", "wn", "task.importance_samples=-1", r"task\.importance_samples=-1"),
+        ("draw", "wn", f"task.fixed_seed={2**63}", r"task\.fixed_seed"),
         ("draw", "wn", "+task.glimpse=3", r"task\.glimpse is no key of the config"),
         ("vae_mnist", "wn", "task.binarised=no", "fixed or dynamic"),
         ("vae_mnist", "wn", "task.average=1", "must be below 1"),
@@ -146,6 +147,17 @@ def test_fixed_binarisation_is_of_no_seed_and_follows_the_intensities(
     assert many.mean().item() == pytest.approx(intensity.mean().item(), abs=3e-4)
     assert (many[intensity == 1] == 1).all()
     assert (many[intensity == 0] == 0).all()
+
+
+def test_the_seed_of_what_is_fixed_is_in_the_record(small: Compose) -> None:
+    usual, other = small("draw", "wn"), small("draw", "wn", "task.fixed_seed=-1")
+    drawn = [images(each, torch.device("cpu")) for each in (usual, other)]
+    for one, another in zip(*drawn, strict=True):
+        assert isinstance(one, str) or not torch.equal(one, another)
+    recorded = as_dict(usual)
+    assert recorded["task"]["fixed_seed"] == 160207868
+    del recorded["task"]["fixed_seed"]  # as runs recorded it that had no such key
+    assert identity(recorded) == identity(as_dict(usual)) != identity(as_dict(other))
 
 
 def test_dynamic_binarisation_draws_anew_and_evaluates_on_the_fixed_images(small: Compose) -> None:

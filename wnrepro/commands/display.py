@@ -115,7 +115,7 @@ def print_result(config: Config, status: Status) -> None:
         if not metrics or not timing or not set(keys) <= timing[0].keys():
             raise RunError(f"{directory} lacks rows of its record: delete it to train it again")
         task = TASKS[config.task.name]
-        for part, said in task.headlines(metrics[-1]).items():
+        for part, said in task.headlines(metrics[-1], as_dict(config)).items():
             lines.append((f"{part} {task.headline_metric.label}", said))
         seconds = sum(float(row[key] or 0) for row in timing for key in keys)
         lines.append(("time", f"{seconds:.1f} s for {len(timing)} epoch{'s' * (len(timing) != 1)}"))

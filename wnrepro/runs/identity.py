@@ -20,6 +20,7 @@ says which ones they were.
 ADDED: Mapping[str, Any] = {
     "task.name": FIRST,
     "task.importance_samples": 0,
+    "task.fixed_seed": 160207868,
     "data.whitening_dtype": "float64",
 }
 """Dotted keys that the schema gained after the first runs, with the value that those runs had.

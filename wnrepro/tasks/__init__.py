@@ -1,6 +1,6 @@
 """The kinds of experiment, found by name: a folder here is a task.
 
-    __init__.py     `TASK`: its metrics, their units, which one to look at first, its keys
+    __init__.py     `TASK`: its metrics, their units, which one to look at first, its keys, pictures
     checks.py       `check(config)` refuses what the task cannot do; `has_long_steps(config)`:
                     whether a step is worth several CPU threads, and a long run compiling
                     of a task whose examples are no data set's also `require(config)`, which raises

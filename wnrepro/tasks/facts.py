@@ -1,5 +1,6 @@
 """What is to be known of a task without building it."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,8 +45,9 @@ class Task:
     the data, in the order of their columns. headline: the name of the one to look at first.
     smaller_is_better: whether that is good of it. averaged: whether evaluation is repeated with the
     parameters' average. initialised: the arms that init=auto initialises from data; None for all
-    that can be. pictures: what a run leaves of them. experiment: a config's name in conf/exp,
-    without the arm.
+    that can be. pictures: what a run leaves of them. dimensions: numbers of an example, of a
+    config whose headline is usually stated in bits for each of them; else None. experiment: a
+    config's name in conf/exp, without the arm.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Task:
     config: type[TaskConfig] = TaskConfig
     initialised: tuple[str, ...] | None = None
     pictures: tuple[Picture, ...] = ()
+    dimensions: Callable[[Mapping[str, Any]], int | None] = lambda config: None
     experiment: Callable[[Any], str] = lambda config: config.model.name
 
     @property
@@ -81,11 +84,23 @@ class Task:
                     labels[f"{part}_{kind}{metric.name}"] = f"{said} {metric.label}{unit}"
         return labels
 
-    def headlines(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """Part of the data → the headline metric of a row of metrics.csv, as people read it."""
+    def bits_per_dimension(self, config: Mapping[str, Any], nats: float) -> float | None:
+        """The headline in bits for each of `dimensions`: nats/(n·log 2)."""
+        n = self.dimensions(config)
+        return nats / (n * math.log(2)) if n else None
+
+    def headlines(
+        self, row: Mapping[str, Any], config: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Part of the data → the headline metric of a row of metrics.csv, as people read it.
+
+        With the run's config in bits per dimension too, where that is usual.
+        """
         metric, found = self.headline_metric, {}
         for part in PARTS:
             value = row.get(f"{part}_{metric.name}")
             if value is not None:
-                found[part.replace("_", "-")] = metric.said(value)
+                bits = None if config is None else self.bits_per_dimension(config, value)
+                also = "" if bits is None else f", {bits:.3f} bits per dimension"
+                found[part.replace("_", "-")] = metric.said(value) + also
         return found

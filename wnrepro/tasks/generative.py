@@ -16,16 +16,12 @@ from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.nn import data_dependent_init
 from wnrepro.randomness import derive
 from wnrepro.tasks.gaussian import precise
-from wnrepro.tasks.generative_facts import GenerativeConfig
+from wnrepro.tasks.generative_facts import FIXED_SEED, GenerativeConfig
 from wnrepro.tasks.supervised import dtype_of
 from wnrepro.training import Sums
 
 EVALUATION_BATCH = 100
 """Images per forward pass in evaluation. The latent draws depend on it, as on nothing else."""
-
-FIXED_SEED = 160207868
-"""Of the fixed binarisation and of evaluation's draws; the paper's arXiv number. One constant for
-all runs: they are compared on the same images, with the same noise."""
 
 
 class Terms(NamedTuple):
@@ -54,7 +50,8 @@ class Generative:
         and `log_weight(images)`: log p(x, z) − log q(z|x) of one draw of z for each image, (B,).
     binarised: dynamic: training images are drawn anew at each step, from `generator`; else they are
         taken as they are. init_std: of pre-activations, after the data-dependent init.
-    importance_samples: draws of z for each image in `final`; 0 for none.
+    importance_samples: draws of z for each image in `final`; 0 for none. fixed_seed: of the draws
+    of z in evaluation and for pictures.
     """
 
     model: Any
@@ -63,6 +60,7 @@ class Generative:
     generator: torch.Generator
     init_std: float = 1.0
     importance_samples: int = 0
+    fixed_seed: int = FIXED_SEED
     summed = ("negative_bound", "reconstruction", "kl")
 
     @property
@@ -94,7 +92,7 @@ class Generative:
 
     def evaluate(self, forward: Callable[[Tensor], Terms]) -> dict[str, float]:
         """With the same draws of z after every epoch of every run: curves differ by the model."""
-        with drawing_from(self.model, derive(FIXED_SEED, "latent", 0)):
+        with drawing_from(self.model, derive(self.fixed_seed, "latent", 0)):
             sums = Sums(self.device, self.summed)
             for batch in self.images.evaluation.split(EVALUATION_BATCH):
                 sums.add(*self.loss(forward, (batch,)), len(batch))
@@ -110,7 +108,7 @@ class Generative:
         if not k or not last:
             return {name: None} if k else {}
         total = torch.zeros((), dtype=torch.float64)
-        with drawing_from(self.model, derive(FIXED_SEED, "latent", 2)):
+        with drawing_from(self.model, derive(self.fixed_seed, "latent", 2)):
             for batch in self.images.evaluation.split(EVALUATION_BATCH):
                 log_weights = torch.stack([self.model.log_weight(batch) for _ in range(k)])
                 total += (precise(log_weights).logsumexp(0) - math.log(k)).sum().cpu()
@@ -120,7 +118,7 @@ class Generative:
     def pictures(self) -> dict[str, Tensor]:
         """Images from the prior; evaluation images, each over what the model makes of it."""
         shown = self.images.evaluation[:10]
-        with drawing_from(self.model, derive(FIXED_SEED, "latent", 1)):
+        with drawing_from(self.model, derive(self.fixed_seed, "latent", 1)):
             samples = self.model.samples()
             reconstructed = self.model.reconstructed(shown)
         return {"samples": samples, "reconstructions": torch.stack([shown, reconstructed])}
@@ -148,8 +146,8 @@ def images(config: Config, device: torch.device) -> Images:
     """As the config has them. task.binarised: fixed: all are binarised here; dynamic: those of the
     evaluation only. Raises WnreproError: data that are missing or damaged.
     """
-    data, dtype = config.data, dtype_of(config)
-    binarised = cast(GenerativeConfig, config.task).binarised
+    data, dtype, task = config.data, dtype_of(config), cast(GenerativeConfig, config.task)
+    binarised = task.binarised
     if binarised == "larochelle":
         train, test = (larochelle.read(part, data.root) for part in ("train", "test"))
         train, test = train[: data.train_size], test[: data.evaluation_size]
@@ -169,7 +167,7 @@ def images(config: Config, device: torch.device) -> Images:
         x = (scaled * entry.scale + entry.offset) / (2 * entry.offset)
         if binarised == "fixed" or (binarised == "dynamic" and part != "train"):
             # in float64 on the CPU: the same images whatever the device and the precision
-            drawn = torch.Generator().manual_seed(derive(FIXED_SEED, f"binarise/{part}", 0))
+            drawn = torch.Generator().manual_seed(derive(task.fixed_seed, f"binarise/{part}", 0))
             x = torch.bernoulli(x.double(), generator=drawn).to(dtype)
         found.append(x.to(device))
     train, evaluation = found

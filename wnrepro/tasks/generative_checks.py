@@ -40,3 +40,4 @@ def check_generative(config: Config, networks: Mapping[str, int]) -> None:
     in_range("model.width", model.width, 1, 1_000_000)
     in_range("task.latent", task.latent, 1, 1_000_000)
     in_range("task.importance_samples", task.importance_samples, 0, 1_000_000)
+    in_range("task.fixed_seed", task.fixed_seed, -(2**63), 2**63 - 1)

@@ -41,10 +41,12 @@ def rows(records: Records, _: Paper) -> exhibit.Rows:
             apart = exhibit.MISSING
         alike = len(runs[list(COMPARABLE_TIMES)].drop_duplicates()) == 1
         time = exhibit.interval_of(finals(runs, SECONDS)) if alike else None
+        bits = exhibit.interval_of(_in_bits(records, test))
         words = {
             "arm": ", ".join(filter(None, (ARMS[arm].label, told))),
             task.labels[train]: exhibit.summary(trained, down, 3),
             task.labels[test_column]: exhibit.summary(test, down),
+            **({"the same in bits per dimension": exhibit.with_interval(bits, 3)} if bits else {}),
             f"test {label} − plain's": said,
             "not paired": apart,
             "n": exhibit.count(test),
@@ -56,8 +58,17 @@ def rows(records: Records, _: Paper) -> exhibit.Rows:
         values |= exhibit.interval_values(test_column, exhibit.interval_of(test))
         values |= exhibit.interval_values("test_minus_plain", difference)
         values |= exhibit.interval_values("test_minus_plain_unpaired", welch)
+        if bits:
+            values |= exhibit.interval_values("test_bits_per_dimension", bits)
         values |= exhibit.interval_values(SECONDS, time)
         yield words, values | exhibit.each_seed(test)
+
+
+def _in_bits(records: Records, nats: dict[int, float]) -> dict[int, float]:
+    """Per dimension, where that is usual; else nothing."""
+    config, task = records.runs["config"].iloc[0], records.task
+    bits = {seed: task.bits_per_dimension(config, value) for seed, value in nats.items()}
+    return {seed: value for seed, value in bits.items() if value is not None}
 
 
 def _table(name: str, title: str, says: str = "", what: str = "errors") -> exhibit.Table:

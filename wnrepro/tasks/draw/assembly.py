@@ -40,5 +40,6 @@ def _on(images: Images, config: Config, device: torch.device) -> SupervisedTrain
     objective = Generative(
         *(model, images, task.binarised, streams["binarise"]),
         importance_samples=task.importance_samples,
+        fixed_seed=task.fixed_seed,
     )
     return assemble(config, objective, streams, clip_norm=task.clip_norm)

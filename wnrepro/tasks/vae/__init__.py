@@ -1,7 +1,11 @@
 """How likely is an image? VAEs on MNIST and CIFAR-10, the paper's section 5.2."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from wnrepro.data.catalogue import CATALOGUE
 from wnrepro.tasks.facts import Picture, Task
 from wnrepro.tasks.generative_facts import HEADLINE, METRICS, RECONSTRUCTIONS, GenerativeConfig
 
@@ -26,6 +30,12 @@ class VAEConfig(GenerativeConfig):
     """Of the logistic likelihood at the start (vae_cifar)."""
 
 
+def _numbers(config: Mapping[str, Any]) -> int | None:
+    """Of an image of 8-bit pixels; of zeros and ones nobody states bits per dimension."""
+    shape = CATALOGUE[config["data"]["name"]].image_shape
+    return math.prod(shape) if config["task"]["binarised"] == "no" else None
+
+
 SAMPLES = Picture(
     "samples", "samples", "Means of p(x|z) with z from the prior, by the averaged parameters."
 )
@@ -35,4 +45,5 @@ TASK = Task(
     averaged=True,
     config=VAEConfig,
     pictures=(SAMPLES, RECONSTRUCTIONS),
+    dimensions=_numbers,
 )

@@ -30,7 +30,9 @@ def _on(images: Images, config: Config, device: torch.device) -> SupervisedTrain
     shape = images.train.shape[2], images.train.shape[3]
     model = _network(config, shape, streams).to(device, dtype_of(config))
     objective = Generative(
-        model, images, task.binarised, streams["binarise"], task.init_std, task.importance_samples
+        *(model, images, task.binarised, streams["binarise"], task.init_std),
+        importance_samples=task.importance_samples,
+        fixed_seed=task.fixed_seed,
     )
     average = ParameterAverage(model.parameters(), task.average)
     return assemble(config, objective, streams, average=average)
