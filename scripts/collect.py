@@ -67,7 +67,7 @@ def _show(report: Report, results: Path) -> None:
         f"{len(report.replaced)} replaced, {report.known} found that were there"
     )
     if report.pictures:
-        print(f"pictures of {len(report.pictures)} more runs are in {results / FOLDER}")
+        print(f"{len(report.pictures)} more with pictures in {results / FOLDER}")
     if begun := [run for run in report.runs.values() if not run.finished]:
         print(f"{len(begun)} of them in progress: evidence of their first epochs")
     if dirty := sum(report.runs[key].row.get("dirty") != "False" for key in changed):

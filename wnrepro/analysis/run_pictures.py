@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from wnrepro.analysis.canvas import line_of
 from wnrepro.analysis.captions import provenance
 from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.records import Records
+from wnrepro.arms import ARMS
 from wnrepro.runs.pictures import Pictures, kept
 
 
@@ -26,16 +26,20 @@ def rows(results: Path, records: Records) -> Iterator[Row]:
     known = kept(results)
     for name, evidence in EVIDENCE.items():
         of = select(records, name)
-        own = of.of(of.runs.index.intersection(list(known)))
-        if len(own.runs):
-            for kind in evidence.task.pictures:
-                if files := _files(own, known, kind.name):
-                    seeds = "seed " + " and ".join(map(str, sorted(set(own.runs["seed"]))))
-                    caption = f"{kind.says} After the last epoch, {seeds}. {provenance(own.runs)}"
-                    title = f"{evidence.title}: {kind.label}"
-                    yield Row(f"{name}_{kind.name}", title, caption, files)
+        own = of.runs.loc[of.runs.index.intersection(list(known))]
+        for kind in evidence.task.pictures if len(own) else ():
+            if files := _files(of, known, kind.name):
+                seeds = " and ".join(map(str, sorted(set(own["seed"]))))
+                caption = f"{kind.says} After the last epoch, seed {seeds}. {provenance(own)}"
+                title = f"{evidence.title}: {kind.label}"
+                yield Row(f"{name}_{kind.name}", title, caption, files)
 
 
-def _files(own: Records, known: dict[str, Pictures], kind: str) -> dict[str, Path]:
-    settings = ((line_of(line).name, part.runs.index[0]) for line, _, part in by_setting(own))
-    return {said: known[key][kind] for said, key in settings if kind in known[key]}
+def _files(records: Records, known: dict[str, Pictures], kind: str) -> dict[str, Path]:
+    files = {}
+    for _, told, own in by_setting(records):
+        said = ", ".join(filter(None, (ARMS[own.runs["arm"].iloc[0]].short, told)))
+        for pictures in (known.get(key, {}) for key in own.runs.index):
+            if kind in pictures:
+                files[said] = pictures[kind]
+    return files
