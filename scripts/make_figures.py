@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         _list(items, found)
     else:
         with alone_in(options.results):
-            for folder in ("", "figures", "tables"):
+            for folder in ("", "figures", "tables", pictures.FOLDER):
                 remove_torn(options.results / folder)
             _publish(items, found, options)
     return 0

@@ -18,6 +18,7 @@ from wnrepro.config import Config, as_dict
 from wnrepro.cost import measure
 from wnrepro.errors import ConfigError
 from wnrepro.runs.collection import collect
+from wnrepro.runs.pictures import kept
 from wnrepro.runs.rows import read_rows
 from wnrepro.runs.tables import read_tables
 from wnrepro.tasks import TASKS
@@ -77,6 +78,8 @@ def test_a_run_is_recorded_drawn_and_collected(kind: str, compose: Compose, tmp_
     assert not (directory / REPLAY_FILE).exists()
     collect([root], tmp_path / "results")
     (collected,) = read_tables(tmp_path / "results").values()
+    drawn = kept(tmp_path / "results")[collected.row["identity"]]
+    assert drawn.keys() == {each.name for each in TASK.pictures}
     assert collected.rows()[-1]["test_score"] == rows[-1]["test_score"]
     assert collected.rows()[-1]["test_max_score"] == max(row["test_score"] for row in rows)
 

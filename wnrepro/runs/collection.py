@@ -99,6 +99,7 @@ def collect(
     with alone_in(results):
         for file in TABLES:
             remove_torn(results, file)
+        remove_torn(results / pictures.FOLDER)
         return _collect(folders, results, name, replace, in_progress)
 
 
