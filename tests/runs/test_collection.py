@@ -22,7 +22,7 @@ from scripts.collect import main
 from wnrepro.commands.composition import expand
 from wnrepro.errors import RunError
 from wnrepro.replacement import alone_in
-from wnrepro.runs import collection
+from wnrepro.runs import collection, pictures
 from wnrepro.runs.collection import Report, collect, find_runs
 from wnrepro.runs.identity import identity
 from wnrepro.runs.rows import read_rows
@@ -36,6 +36,8 @@ from wnrepro.runs.tables import (
     CollectedRun,
     read_tables,
 )
+from wnrepro.tasks import FIRST, TASKS
+from wnrepro.tasks.facts import Picture
 from wnrepro.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -372,7 +374,11 @@ def test_a_result_gives_way_only_where_asked_to(runs: Path, tmp_path: Path) -> N
     assert tables(tmp_path / "results") == tables(tmp_path / "expected")
 
 
-def test_pictures_are_those_of_the_result_that_is_kept(runs: Path, tmp_path: Path) -> None:
+def test_pictures_are_those_of_the_result_that_is_kept(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = replaced(TASKS[FIRST], pictures=(Picture("samples", "", ""),))
+    monkeypatch.setattr(pictures, "task_of", lambda config: drawing)
     results, directory = tmp_path / "results", only(runs, "digits_wn/seed0-*")
     (directory / "samples.png").write_bytes(b"first")
     kept = results / "pictures" / f"{directory.name.partition('-')[2]}-samples.png"

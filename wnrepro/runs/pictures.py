@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wnrepro.replacement import failing_in_one_line, make_folder, replace_file
-from wnrepro.runs.directory import CURVES_FILE
 from wnrepro.runs.identity import setting_identity
 from wnrepro.runs.tables import CollectedRun
+from wnrepro.tasks import task_of
 
 FOLDER = "pictures"
 """Of the results. Its files are named IDENTITY-NAME.png, as 22af2733af-samples.png."""
@@ -18,9 +18,11 @@ Pictures = dict[str, Path]
 """By name: those of a task, as `samples`."""
 
 
-def of_run(directory: Path) -> Pictures:
-    """Those in the run's directory, but for its curves, which are drawn from the tables."""
-    return {p.stem: p for p in sorted(directory.glob("*.png")) if p.name != CURVES_FILE}
+def of_run(run: CollectedRun) -> Pictures:
+    """Those of its task in the directory where it was found."""
+    names = (each.name for each in task_of(run.config).pictures)
+    paths = {name: Path(run.source) / f"{name}.png" for name in names}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def kept(results: Path) -> dict[str, Pictures]:
@@ -42,7 +44,7 @@ def keep(
     written.
     """
     known = kept(results)
-    fresh = {run.row["identity"]: of_run(Path(run.source)) for run in found}
+    fresh = {run.row["identity"]: of_run(run) for run in found}
     fresh = {key: pictures for key, pictures in fresh.items() if pictures}
     chosen: dict[str, str] = {}
     keys = (known.keys() | fresh.keys()) & runs.keys()
