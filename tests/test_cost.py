@@ -1,6 +1,7 @@
 """What a run takes: its arithmetic is exact, its time is of the right size."""
 
 from collections.abc import Callable
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -27,6 +28,23 @@ def test_the_papers_network_takes_24_pflop(
     found = cost.measure(compose("+exp=cifar_wn", "threads=1"))
     assert found.flop == pytest.approx(239.145e9 * 534 * 200, rel=0.001)
     assert found.seconds > 600
+
+
+def test_what_a_first_step_takes_longer_counts_for_nothing(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, taken = [0.0], iter((100.0, 1.0))
+
+    def train_step(batch: object) -> None:
+        now[0] += next(taken)
+
+    training = MagicMock(device="cpu", train_step=train_step)
+    task = MagicMock(made_up=lambda *_: training)
+    monkeypatch.setattr(cost, "part_of", lambda *_: task)
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: now[0])
+    config = compose("batch_size=100")
+    # a second for a tenth of the batch: longer than LONG_SEC for all of it, which is not tried
+    assert cost.measure(config).seconds == 10 * cost.steps(config)
 
 
 def test_half_the_epochs_take_half_the_time(compose: Compose) -> None:

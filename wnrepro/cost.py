@@ -44,26 +44,22 @@ def measure(config: Config) -> Cost:
 
 
 def _step(config: Config, n: int) -> tuple[float, float]:
-    """FLOP and seconds of a step on n examples: the second, as the first has its own costs.
+    """FLOP and seconds of a step on n examples: the second step, the first has its own costs.
 
-    Those are small beside a step that takes longer than `LONG_SEC`, which is not made again.
+    To count FLOP is one of them: with many small operations, as DRAW's, it takes seconds.
     """
     made_up = part_of(config.task.name, "assembly").made_up
     training = made_up(replace(config, batch_size=n), assembly.device(config), n)
     batch = training.objective.batch(torch.arange(n, device=training.device))
     training.model.train()
-
-    def seconds() -> float:
-        with training.paused():  # the device is idle
-            begun = time.perf_counter()
-        training.train_step(batch)
-        with training.paused():
-            return time.perf_counter() - begun
-
     with FlopCounterMode(display=False) as counter:
-        first = seconds()
-    taken = seconds() if first < LONG_SEC else first
-    return float(counter.get_total_flops()), taken
+        training.train_step(batch)
+    with training.paused():  # the device is idle
+        begun = time.perf_counter()
+    training.train_step(batch)
+    with training.paused():
+        seconds = time.perf_counter() - begun
+    return float(counter.get_total_flops()), seconds
 
 
 def gain_of_bf16(config: Config) -> float:
