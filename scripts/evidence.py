@@ -52,7 +52,8 @@ def _list(options: argparse.Namespace) -> int:
     print(form.format("finished", "begun", "PFLOP", "here", command))
     for state in states(options.results, options.device):
         count = f"{state.finished} of {state.total}"
-        flop = f"{state.flop / 1e15:.3g}" if state.left else ""
+        pflop = state.flop / 1e15
+        flop = f"{pflop:{',.0f' if pflop >= 100 else '.3g'}}" if state.left else ""
         here = in_words(state.seconds) if state.left else ""
         entry = state.entry
         what = f"{entry.what} ({' '.join(entry.overrides)})"
