@@ -53,7 +53,7 @@ def _list(options: argparse.Namespace) -> int:
     for state in states(options.results, options.device):
         count = f"{state.finished} of {state.total}"
         pflop = state.flop / 1e15
-        flop = f"{pflop:{',.0f' if pflop >= 100 else '.3g'}}" if state.left else ""
+        flop = f"{pflop:,.0f}" if pflop >= 100 else f"{pflop:.3g}" if state.left else ""
         here = in_words(state.seconds) if state.left else ""
         entry = state.entry
         what = f"{entry.what} ({' '.join(entry.overrides)})"

@@ -72,7 +72,7 @@ _DARK = {
     **_SHADES,
 }
 """Colours on a light page → on a dark one: ink, ground (GitHub's) and grid; the arms; shades."""
-_ROUND = (1, 2, 2.5, 5, 10)
+ROUND = (1, 2, 2.5, 5, 10)
 """Distances between ticks, but for powers of ten. Matplotlib's own have 1.5, 3, 4, 6 and 8 too."""
 _OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"dpi": 200, "metadata": {"Software": None}},
@@ -172,7 +172,7 @@ def lay_out(figure: Figure) -> None:
 
 def round_ticks(axis: Axis, most: int, whole: bool = False) -> None:
     """At most so many distances between ticks of a linear axis, at whole numbers if `whole`."""
-    axis.set_major_locator(MaxNLocator(most, steps=_ROUND, integer=whole, min_n_ticks=1))
+    axis.set_major_locator(MaxNLocator(most, steps=ROUND, integer=whole, min_n_ticks=1))
 
 
 def plain_numbers(axis: Axis) -> None:

@@ -242,7 +242,7 @@ def ticks(low: float, high: float) -> list[float]:
     """A few round numbers between low and high (> 0), for a logarithmic axis."""
     decades = math.log10(high / low)
     subs = next(subs for most, subs in _SUBS if decades < most)
-    even = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    even = MaxNLocator(5, steps=drawing.ROUND)
     locator = even if decades < _EVEN_DECADES else LogLocator(subs=subs)
     return [float(f"{tick:.4g}") for tick in locator.tick_values(low, high) if low <= tick <= high]
 

@@ -25,21 +25,22 @@ def rows(results: Path, records: Records) -> Iterator[Row]:
     """Of each experiment and each kind of picture of its task, where there are any."""
     known = kept(results)
     for name, evidence in EVIDENCE.items():
-        of = select(records, name)
-        own = of.runs.loc[of.runs.index.intersection(list(known))]
-        for kind in evidence.task.pictures if len(own) else ():
-            if files := _files(of, known, kind.name):
-                seeds = " and ".join(map(str, sorted(set(own["seed"]))))
-                caption = f"{kind.says} After the last epoch, seed {seeds}. {provenance(own)}"
-                title = f"{evidence.title}: {kind.label}"
-                yield Row(f"{name}_{kind.name}", title, caption, files)
+        if evidence.task.pictures and (drawn := _drawn(select(records, name), known)):
+            own = records.runs.loc[list(drawn.values())]
+            seeds = " and ".join(map(str, sorted(set(own["seed"]))))
+            made = f"After the last epoch, seed {seeds}. {provenance(own)}"
+            for kind in evidence.task.pictures:
+                files = {said: known[key].get(kind.name) for said, key in drawn.items()}
+                if files := {said: path for said, path in files.items() if path}:
+                    title = f"{evidence.title}: {kind.label}"
+                    yield Row(f"{name}_{kind.name}", title, f"{kind.says} {made}", files)
 
 
-def _files(records: Records, known: dict[str, Pictures], kind: str) -> dict[str, Path]:
-    files = {}
-    for _, told, own in by_setting(records):
-        said = ", ".join(filter(None, (ARMS[own.runs["arm"].iloc[0]].short, told)))
-        for pictures in (known.get(key, {}) for key in own.runs.index):
-            if kind in pictures:
-                files[said] = pictures[kind]
-    return files
+def _drawn(records: Records, known: dict[str, Pictures]) -> dict[str, str]:
+    """Who drew pictures, an arm and what else tells its settings apart → the run's identity."""
+    return {
+        ", ".join(filter(None, (ARMS[own.runs["arm"].iloc[0]].short, told))): key
+        for _, told, own in by_setting(records)
+        for key in own.runs.index
+        if key in known
+    }

@@ -23,6 +23,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +130,8 @@ def _collect(
     _refuse_mixtures(report, before)
     if report.runs != before:
         write_tables(results, report.runs)
-    there = [run for runs in found.values() for run in runs if _is_that_of(run, report.runs)]
-    report.pictures = pictures.keep(results, report.runs, there)
+    report.pictures = pictures.keep(results, report.runs, chain.from_iterable(found.values()))
     return report
-
-
-def _is_that_of(found: CollectedRun, runs: Mapping[str, CollectedRun]) -> bool:
-    """Whether it is the one in the tables, or a copy of it."""
-    there = runs.get(found.row["identity"])
-    return there is not None and found.finished and found.metrics == there.metrics
 
 
 def find_runs(folder: Path) -> list[Path]:

@@ -39,13 +39,18 @@ def keep(
 ) -> list[str]:
     """Keep, of each setting, the pictures of the run with the lowest seed that has some.
 
-    runs: those in the tables. found: some of them, where they were found.
+    runs: those in the tables. found: where they were found; one with other metrics is another.
     Returns the identities of those whose pictures are new. Raises RunError: a file cannot be
     written.
     """
     known = kept(results)
-    fresh = {run.row["identity"]: of_run(run) for run in found}
-    fresh = {key: pictures for key, pictures in fresh.items() if pictures}
+    fresh = {
+        run.row["identity"]: drawn
+        for run in found
+        if (drawn := of_run(run))
+        and (there := runs.get(run.row["identity"])) is not None
+        and there.metrics == run.metrics
+    }
     chosen: dict[str, str] = {}
     keys = (known.keys() | fresh.keys()) & runs.keys()
     for key in sorted(keys, key=lambda key: int(runs[key].row["seed"])):
