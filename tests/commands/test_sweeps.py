@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from wnrepro.commands.composition import CONF, expand
 from wnrepro.config import Config, as_dict
 from wnrepro.errors import ConfigError
 from wnrepro.runs.identity import identity
+from wnrepro.tasks.vae import VAEConfig
 
 SWEEPS = {
     "digits_arms": 25,
@@ -237,6 +239,18 @@ def test_vaes(name: str, seeds: int, width: int, epochs: int, log_scale: float) 
     assert set(grid(f"{name}_small", *keys)) == {
         (name, width, epochs, log_scale, 0.002, "data_dependent")
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "images"),
+    [("+exp=vae_mnist", 50_000), ("+exp=vae_cifar", 50_000), ("+sweep=vae_mnist_small", 10_000)],
+)
+def test_the_vaes_parameters_are_averaged_over_the_papers_ten_epochs(
+    command: str, images: int
+) -> None:
+    for config in expand([command, "seed=0,1"]).configs:
+        task = cast(VAEConfig, config.task)
+        assert 1 / (1 - task.average) == pytest.approx(10 * images / config.batch_size)
 
 
 def test_table1_is_trained_seed_by_seed_the_papers_headline_first() -> None:

@@ -17,7 +17,8 @@ class VAEConfig(GenerativeConfig):
     init_std: float = 1.0
     """Standard deviation of pre-activations after the data-dependent init."""
     average: float = 0.999
-    """Decay, per step, of the average of the parameters that evaluation is repeated with."""
+    """Decay d, per step, of the average of the parameters that evaluation is repeated with. It is
+    over about 1/(1 − d) steps."""
     flow_depth: int = 2
     """Steps of the posterior's flow; 0: a diagonal posterior. vae_cifar has one in each layer."""
     flow_width: int = 320
