@@ -213,6 +213,20 @@ def test_memory_format_of_v_is_kept(shape, memory_format):
     assert split(v)[0].stride() == v.stride()
 
 
+@pytest.mark.parametrize("shape", [(6, 1, 3, 3), (6, 4, 1, 1), (6, 1, 1, 1)])
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("zero", [False, True])
+def test_so_is_one_that_torch_calls_contiguous_too(shape, memory_format, zero: bool):
+    """Of one input channel or one place. A convolution's output takes it from its weight."""
+    v = draw(*shape).to(memory_format=memory_format).requires_grad_()
+    if zero:
+        v.data[0] = 0
+    w = weight_norm(v, draw(6, seed=1))
+    assert w.stride() == v.stride()
+    (gradient,) = torch.autograd.grad(w.square().sum(), v)
+    assert gradient.stride() == v.stride()
+
+
 @settings(deadline=None, max_examples=150)
 @given(shapes_and_dims(), st.lists(st.integers(1, 4), max_size=6))
 def test_every_other_shape_of_g_is_refused_by_name(case, wrong: list[int]):

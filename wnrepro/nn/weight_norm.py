@@ -299,8 +299,14 @@ def is_eager() -> bool:
 
 
 def _rows(v: Tensor) -> Tensor:
-    """v such that each entry of axis 0 lies in one piece: a view where v is channels-last."""
-    return v if v.is_contiguous() or v.ndim < 4 else v.movedim(1, -1)
+    """v such that each entry of axis 0 lies in one piece: a view where v is channels-last.
+
+    By its strides: with one input channel or a 1 × 1 kernel torch calls either order contiguous,
+    and a w in the other one than v's would turn a convolution's output with it.
+    """
+    if v.ndim < 4 or v.stride(1) != 1 or (v.stride(-1) == 1 and v.shape[1] > 1):
+        return v
+    return v.movedim(1, -1)
 
 
 def kept_axes(ndim: int, dim: Dim) -> tuple[int, ...]:
