@@ -75,9 +75,10 @@ def started() -> Iterator[Chrome]:
 
 @pytest.fixture
 def chrome(started: Chrome, address: str) -> Chrome:
-    """The page, opened anew on a wide light screen."""
+    """The page, opened anew on a wide light screen, and drawn: it may be loaded before it is."""
     screen(started)
     started.get(address)
+    WebDriverWait(started, 60).until(shown)
     return started
 
 
@@ -175,7 +176,6 @@ def test_runs_are_filtered(chrome: Chrome, records: Records):
 
 def test_runs_are_sorted_and_what_is_missing_comes_last(chrome: Chrome):
     heads = chrome.find_elements(By.CSS_SELECTOR, "#run-table thead th")
-    WebDriverWait(chrome, 10).until(lambda _: any(head.text for head in heads))  # it is drawn
     column = [head.text for head in heads].index("test error, %")
     button = heads[column].find_element(By.TAG_NAME, "button")
 
