@@ -67,3 +67,14 @@ def test_bf16_is_tried_only_where_products_are_twice_as_fast(
     monkeypatch.setattr(cost, "_product_sec", lambda matrix: next(times))
     assert cost.gain_of_bf16(compose()) == 1
     assert cost.gain_of_bf16(compose()) == 4
+
+
+@pytest.mark.parametrize("experiment", ["draw_wn", "dqn_breakout_wn"])
+def test_bf16_is_not_tried_where_the_task_refuses_it(
+    experiment: str, compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"float32": 12.0, "bf16": 3.0}
+    monkeypatch.setattr(cost, "measure", lambda config: cost.Cost(1.0, seconds[config.precision]))
+    times = iter((1.0, 0.1))
+    monkeypatch.setattr(cost, "_product_sec", lambda matrix: next(times))
+    assert cost.gain_of_bf16(compose(f"+exp={experiment}")) == 1

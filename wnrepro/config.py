@@ -232,6 +232,12 @@ def epoch_steps(config: Config) -> tuple[int, int]:
     return training_size(config) // config.batch_size, evaluated
 
 
+def quick_steps(config: Config) -> int:
+    """Steps at a run's start that take far less than its others; most tasks have none."""
+    of_task = getattr(part_of(config.task.name, "checks"), "quick_steps", None)
+    return of_task(config) if of_task else 0
+
+
 def check_sizes(config: Config) -> None:
     """Raise ConfigError where `data` asks for images that its data set does not have."""
     data, facts = config.data, CATALOGUE[config.data.name]

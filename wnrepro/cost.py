@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wnrepro import assembly
 from wnrepro.config import Config, epoch_steps
+from wnrepro.errors import ConfigError
 from wnrepro.tasks import part_of
 
 LONG_SEC = 2.0
@@ -65,12 +66,17 @@ def _step(config: Config, n: int) -> tuple[float, float]:
 def gain_of_bf16(config: Config) -> float:
     """How many times as fast a float32 run on this CPU would be with precision=bf16; 1 if not.
 
-    Only where the processor multiplies matrices at least twice as fast in bf16 are steps tried.
+    Only where the task takes bf16, and the processor multiplies matrices at least twice as fast in
+    it, are steps tried.
     """
+    narrow = replace(config, precision="bf16")
+    try:
+        part_of(config.task.name, "checks").check(narrow)
+    except ConfigError:
+        return 1.0
     matrices = [torch.randn(1024, 1024).to(dtype) for dtype in (torch.float32, torch.bfloat16)]
     if _product_sec(matrices[0]) < 2 * _product_sec(matrices[1]):
         return 1.0
-    narrow = replace(config, precision="bf16")
     return measure(config).seconds / measure(narrow).seconds
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from wnrepro.config import Config, as_dict
+from wnrepro.config import Config, as_dict, epoch_steps, quick_steps
 from wnrepro.durations import in_words
 from wnrepro.errors import RunError
 from wnrepro.runs.identity import run_directory
@@ -40,7 +40,8 @@ class Display:
         self.task = TASKS[config.task.name]
         self.said_at = time.perf_counter()
         self.estimated = not shown
-        self.first_step: tuple[float, int] | None = None  # when it was, and which
+        self.epoch_steps, self.quick_steps = epoch_steps(config), quick_steps(config)
+        self.begun: tuple[float, int] | None = None  # when, and at which step
 
     def __enter__(self) -> Self:
         steps = self.training.steps_per_epoch
@@ -81,24 +82,26 @@ class Display:
 
     def _estimate(self) -> None:
         """Say once how long the rest will take, if that is long; and what would be faster."""
-        now = time.perf_counter()
-        if self.first_step is None:
-            self.first_step = (now, self.training.step)
-        begun, step = self.first_step
-        taken = self.training.step - step
-        if taken < 1 or now < begun + ESTIMATE_AFTER_SEC:
+        training, now = self.training, time.perf_counter()
+        steps, evaluation = self.epoch_steps
+        if training.epoch * steps + training.step < self.quick_steps:
+            return
+        place = training.epoch * (steps + evaluation) + training.step
+        if self.begun is None:
+            self.begun = (now, place)
+        since, first = self.begun
+        if place == first or now < since + ESTIMATE_AFTER_SEC:
             return
         self.estimated = True
-        from wnrepro import cost  # imports torch
-
-        per_step = (now - begun) / taken
-        rest = 1 - (self.training.epoch + step / self.training.steps_per_epoch) / self.config.epochs
-        seconds = rest * cost.steps(self.config) * per_step
+        per_step = (now - since) / (place - first)
+        seconds = (self.config.epochs * (steps + evaluation) - place) * per_step
         if seconds < LONG_RUN_SEC:
             return
         log.info("about %s to go here (%.2g s a step)", in_words(seconds), per_step)
-        if self.config.precision == "float32" and self.training.device.type == "cpu":
-            with self.training.paused():
+        if self.config.precision == "float32" and training.device.type == "cpu":
+            from wnrepro import cost  # imports torch
+
+            with training.paused():
                 gain = cost.gain_of_bf16(self.config)
             if gain >= 2:
                 said = in_words(seconds / gain)

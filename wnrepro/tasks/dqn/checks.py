@@ -30,6 +30,12 @@ def epoch_steps(config: Config) -> tuple[int, int]:
     return task.epoch_steps // task.update_every, math.ceil(evaluated)
 
 
+def quick_steps(config: Config) -> int:
+    """Steps of the loop before learning starts: without an update, some ten times as quick."""
+    task = cast(DQNConfig, config.task)
+    return math.ceil(task.learning_starts / task.update_every)
+
+
 def shrink(config: Config) -> None:
     """To `config.scale`, whose examples are steps here."""
     task, scale = cast(DQNConfig, config.task), config.scale
