@@ -76,3 +76,19 @@ def test_without_pictures_nothing_is_said_of_them(results: Path, records: Record
     assert list(run_pictures.rows(results, records)) == []
     page.write(results, records, [], {})
     assert 'id="drawn-' not in (results / "index.html").read_text()
+
+
+def test_the_games_of_an_experiment_are_rows_of_their_own(tmp_path: Path) -> None:
+    planned = [each for each in configs("minatar_small") if each["seed"] == 0]
+    folder = write(tmp_path / "results", [run(config, so_far=0, sparse=True) for config in planned])
+    (folder / "pictures").mkdir()
+    for config in planned:
+        Image.new("L", (8, 4)).save(folder / "pictures" / f"{identity(config)}-game.png")
+    rows = list(run_pictures.rows(folder, load(folder)))
+    assert [row.name for row in rows] == [
+        f"minatar_small_minatar_{game}_game" for game in ("breakout", "seaquest", "space_invaders")
+    ]
+    for row in rows:
+        assert row.title.startswith("DQN on MinAtar, 250,000 frames, minatar_")
+        assert len(row.files) == 4
+        assert all(said.partition(",")[0] in ARMS for said in row.files)

@@ -15,6 +15,7 @@ from matplotlib import style
 
 from wnrepro import drawing
 from wnrepro.analysis import records
+from wnrepro.analysis.claims.judgement import judge
 from wnrepro.analysis.claims.seeds import of_pilot, welch_power
 from wnrepro.analysis.exhibit import Cells
 from wnrepro.analysis.exhibits import FIGURES, TABLES
@@ -169,6 +170,40 @@ def test_higher_is_reproduced_and_lower_is_not(id_: str, tmp_path: Path) -> None
         found = scores(tmp_path / said, evidence, lambda config, by=by: by * is_wn(config))
         assert verdict(id_, found).verdict == said
     assert verdict(id_, found.of(found.runs.index[:0])).verdict == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [(164, "reproduced"), (14, "not reproduced"), (148, "inconclusive")],
+)
+def test_a_reduced_game_is_learnt_by_an_arm_above_random_play(
+    last: float, said: str, tmp_path: Path
+) -> None:
+    found = scores(tmp_path, "atari_small", lambda config: last - 14 if is_wn(config) else 150)
+    noise = [2 * NOISE[k] for k in (1, 2, 3)]
+    known = t_interval([last + each for each in noise])
+    line = verdict("O15a", found)
+    assert (line.verdict, line.n) == (said, "3")
+    ends = f"[{known.low:.2f}, {known.high:.2f}]"
+    assert line.ours == f"{known.estimate:.2f} points a game {ends}"
+    assert (line.criterion, line.power) == ("above 148 points a game", "")
+    assert verdict("O15b", found).verdict == "reproduced"
+
+
+def test_a_reduced_game_is_shown_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
+    found = scores(tmp_path, "atari_small", lambda config: 8 * is_wn(config))
+    assert verdict("O16", found).verdict == "reproduced"
+    for id_ in ("10d", "10e"):
+        lines = judge(BY_ID[id_], found)
+        assert [line.verdict for line in lines] == ["not tested", ""]
+    with style.context(["default", drawing._STYLE]):
+        ours, papers = FIGURES["figure5_small"].drawing(found, theirs).axes
+    assert ours.get_ylabel() == papers.get_ylabel() == "test score of a game"
+    heights = [list(line.get_ydata()) for line in papers.lines]
+    assert list(theirs.curve("figure5", "wn").values()) in heights
+    row_of_wn = row(TABLES["table2_small"].cells(found, theirs), "Space Invaders", "weight norm")
+    assert row_of_wn["largest score"].startswith("37.93 [")
+    assert row_of_wn["the paper's largest"] == "2179"
 
 
 def test_about_the_same_is_a_margin(tmp_path: Path) -> None:

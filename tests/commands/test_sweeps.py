@@ -34,6 +34,7 @@ SWEEPS = {
     "draw_medium": 12,
     "vae_mnist_small": 10,
     "vae_cifar_small": 6,
+    "atari_small": 6,
     "minatar_rates": 48,
     "minatar_small": 60,
 }
@@ -239,6 +240,18 @@ def test_vaes(name: str, seeds: int, width: int, epochs: int, log_scale: float) 
     assert set(grid(f"{name}_small", *keys)) == {
         (name, width, epochs, log_scale, 0.002, "data_dependent")
     }
+
+
+def test_atari_small_has_the_papers_network_and_rates_and_fewer_steps() -> None:
+    assert grid("atari_small", "norm.name", "seed") == product(("plain", "wn"), range(3))
+    assert set(grid("atari_small", "norm.name", "optim.lr", "init.name")) == {
+        ("plain", 0.0001, "none"),
+        ("wn", 0.0003, "data_dependent"),
+    }
+    keys = ("data.name", "model.name", "model.width", "batch_size", "epochs")
+    assert set(grid("atari_small", *keys)) == {("atari_space_invaders", "nature_cnn", 512, 64, 10)}
+    keys = ("task.epoch_steps", "task.replay_size", "task.frame_skip", "task.update_every")
+    assert set(grid("atari_small", *keys)) == {(25_000, 100_000, 4, 4)}
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,17 @@ EVIDENCE: dict[str, Evidence] = {
             for game in DQN_GAMES
         ),
         _evidence(
+            "atari_small",
+            "DQN on Space Invaders, reduced: 10 epochs of 25,000 steps",
+            dqns(
+                "space_invaders",
+                "task.epoch_steps=25000 task.evaluation_steps=25000 task.replay_size=100000 "
+                "task.learning_starts=10000 task.target_every=500 task.epsilon_steps=100000 "
+                "epochs=10",
+            ),
+            3,
+        ),
+        _evidence(
             "minatar_rates",
             "DQN on MinAtar, 250,000 frames, four learning rates",
             minatar(MINATAR_GRID),

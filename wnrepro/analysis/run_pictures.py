@@ -10,6 +10,7 @@ from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
 from wnrepro.runs.pictures import Pictures, kept
+from wnrepro.tasks import task_of
 
 
 class Row(NamedTuple):
@@ -22,18 +23,38 @@ class Row(NamedTuple):
 
 
 def rows(results: Path, records: Records) -> Iterator[Row]:
-    """Of each experiment and each kind of picture of its task, where there are any."""
+    """Of each experiment, each of its data sets and each kind of picture, where there are any."""
     known = kept(results)
     for name, evidence in EVIDENCE.items():
-        if evidence.task.pictures and (drawn := _drawn(select(records, name), known)):
-            own = records.runs.loc[list(drawn.values())]
-            seeds = " and ".join(map(str, sorted(set(own["seed"]))))
-            made = f"After the last epoch, seed {seeds}. {provenance(own)}"
-            for kind in evidence.task.pictures:
-                files = {said: known[key].get(kind.name) for said, key in drawn.items()}
-                if files := {said: path for said, path in files.items() if path}:
-                    title = f"{evidence.title}: {kind.label}"
-                    yield Row(f"{name}_{kind.name}", title, f"{kind.says} {made}", files)
+        if not evidence.task.pictures:
+            continue
+        found = select(records, name)
+        by_data = found.runs.groupby("data")
+        for data, runs in by_data:
+            apart = [str(data)] if len(by_data) > 1 else []
+            drawn = _drawn(found.of(runs.index), known)
+            yield from _of_kinds(
+                "_".join([name, *apart]), ", ".join([evidence.title, *apart]), drawn, records, known
+            )
+
+
+def _of_kinds(
+    name: str,
+    title: str,
+    drawn: dict[str, str],
+    records: Records,
+    known: dict[str, Pictures],
+) -> Iterator[Row]:
+    """A row for each kind of picture that a task has. drawn: as of `_drawn`."""
+    if not drawn:
+        return
+    own = records.runs.loc[list(drawn.values())]
+    seeds = " and ".join(map(str, sorted(set(own["seed"]))))
+    made = f"After the last epoch, seed {seeds}. {provenance(own)}"
+    for kind in task_of(own["config"].iloc[0]).pictures:
+        files = {said: known[key].get(kind.name) for said, key in drawn.items()}
+        if files := {said: path for said, path in files.items() if path}:
+            yield Row(f"{name}_{kind.name}", f"{title}: {kind.label}", f"{kind.says} {made}", files)
 
 
 def _drawn(records: Records, known: dict[str, Pictures]) -> dict[str, str]:

@@ -140,8 +140,8 @@ def cifar(arm: str, changes: str = "") -> Setting:
     return _setting(f"{_CIFAR} optim.lr={rate}", arm, changes)
 
 
-def dqns(game: str) -> list[Setting]:
-    return [_dqn(f"{_DQN} data.name=atari_{game}", arm) for arm in _PAIR]
+def dqns(game: str, changes: str = "") -> list[Setting]:
+    return [_dqn(f"{_DQN} data.name=atari_{game}", arm, changes) for arm in _PAIR]
 
 
 def minatar(rates: Iterable[float] = ()) -> list[Setting]:

@@ -8,6 +8,10 @@ from wnrepro.analysis.claims.measures import Measure
 FULL = ("cifar_table1", "cifar_table1_bf16")
 SMALL = ("cifar_small", "fashion_mnist_arms", "mnist_arms")
 POINTS, TIMES = " percentage points", " times"
+PERCENT, SCORE = " %", " points a game"
+"""Of one arm's own level."""
+UNSIGNED = (TIMES, PERCENT, SCORE)
+"""A number in these is no difference."""
 
 
 @dataclass(frozen=True)

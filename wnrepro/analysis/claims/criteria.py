@@ -20,7 +20,7 @@ from math import inf
 
 from wnrepro.analysis.canvas import HELD_OUT
 from wnrepro.analysis.claims import other_experiments
-from wnrepro.analysis.claims.claim import POINTS, SMALL, TIMES, Claim, Region
+from wnrepro.analysis.claims.claim import PERCENT, POINTS, SMALL, TIMES, Claim, Region
 from wnrepro.analysis.claims.measures import (
     Measure,
     difference,
@@ -122,7 +122,7 @@ def _level(id_: str, arm: str, paper: float, words: str) -> Claim:
         paper=f"{paper} %",
         quantity=f"test error of {arm} after the last epoch",
         measures=(level(arm),),
-        region=Region(paper - LEVEL_POINTS, paper + LEVEL_POINTS, " %"),
+        region=Region(paper - LEVEL_POINTS, paper + LEVEL_POINTS, PERCENT),
         expected=paper,
         nearest=(),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from wnrepro.analysis.captions import commit, hardware
-from wnrepro.analysis.claims.claim import TIMES, Claim, Region
+from wnrepro.analysis.claims.claim import UNSIGNED, Claim, Region
 from wnrepro.analysis.claims.criteria import CLAIMS, OURS
 from wnrepro.analysis.claims.measures import Sample, label
 from wnrepro.analysis.claims.seeds import of_pilot
@@ -308,7 +308,7 @@ def _ends(interval: Interval, claim: Claim) -> str:
 
 
 def _form(claim: Claim) -> str:
-    sign = "" if claim.region.unit in (TIMES, " %") else "+"
+    sign = "" if claim.region.unit in UNSIGNED else "+"
     return f"{sign}.{2 if claim.region.unit else 3}f"
 
 

@@ -110,7 +110,8 @@ Measure = Callable[[Records], Sample]
 
 
 def level(arm: str) -> Measure:
-    """Test error of `arm` after the last epoch, in percent. A diverged run hinders a verdict."""
+    """The headline metric of `arm` on the test set after the last epoch, in its units. A run that
+    diverged hinders a verdict."""
     return lambda records: _single(records, arm, _final)
 
 

@@ -9,19 +9,21 @@ results/paper/, and in its table 2.
 from collections.abc import Iterator, Sequence
 from functools import partial
 from math import inf
+from typing import Any
 
-from wnrepro.analysis.claims.claim import TIMES, Claim, Region
+from wnrepro.analysis.claims.claim import SCORE, TIMES, Claim, Region
 from wnrepro.analysis.claims.measures import (
     Measure,
     area_difference,
     best_difference,
     difference,
     epochs_ratio,
+    level,
     spread_ratio,
 )
 from wnrepro.analysis.settings import MINATAR_RATES
 
-NATS, SCORE = " nats", " points"
+NATS, AHEAD = " nats", " points"
 LEVEL_NATS = 95
 """A bound that DRAW reaches long before its training ends, in either arm of the paper's."""
 WN, PLAIN = "wn task.start=unit", "plain task.start=normal"
@@ -61,7 +63,7 @@ def _spread(id_: str, data: str, evidence: str) -> Claim:
     )
 
 
-_HIGHER = Region(0, inf, SCORE)
+_HIGHER = Region(0, inf, AHEAD)
 
 
 def _largest(id_: str, game: str, theirs: tuple[int, int], region: Region, words: str) -> Claim:
@@ -75,7 +77,7 @@ def _largest(id_: str, game: str, theirs: tuple[int, int], region: Region, words
         measures=(best_difference("wn", "plain"),),
         region=region,
         judged_by=(f"dqn_{game.lower().replace(' ', '_')}",),
-        nearest=(),
+        nearest=("atari_small",) if game == "Space Invaders" else (),
         expected=wn - plain,
     )
 
@@ -110,7 +112,7 @@ CLAIMS: tuple[Claim, ...] = (
         pilot=PILOT,
     ),
     _largest(
-        *("10a", "Breakout", (403, 410), Region(-41, 41, SCORE)),
+        *("10a", "Breakout", (403, 410), Region(-41, 41, AHEAD)),
         "about the same with weight norm and plain, to a tenth",
     ),
     _largest("10b", "Enduro", (1448, 1250), _HIGHER, "larger with weight norm than plain"),
@@ -125,7 +127,7 @@ CLAIMS: tuple[Claim, ...] = (
         measures=(area_difference("wn", "plain"),),
         region=_HIGHER,
         judged_by=("dqn_space_invaders",),
-        nearest=(),
+        nearest=("atari_small",),
         expected=142,
     ),
 )
@@ -157,6 +159,14 @@ def _reduced_draw(id_: str, starts: str, seen: str, wn: str, plain: str) -> Iter
         words = f"({size}) DRAW is better with weight norm than plain, {starts}"
         letter = "a" if evidence == "draw_small" else "b"
         yield _reduced(id_ + letter, words, evidence, seen, wn, plain)
+
+
+_ATARI_SMALL: dict[str, Any] = {
+    "source": "ours; after section 5.4 of the paper",
+    "paper": "no experiment",
+    "judged_by": ("atari_small",),
+    "nearest": (),
+}
 
 
 def _minatar(
@@ -232,4 +242,27 @@ OURS: tuple[Claim, ...] = (
         "one seed, weight norm 56 nats behind at step 400, and 123 ahead at step 4,000",
     ),
     *_minatars(),
+    *(
+        Claim(
+            id=f"O15{letter}",
+            words="At a reduced size (10 epochs of 25,000 steps) the DQN learns to play Space "
+            f"Invaders {how}.",
+            quantity="score after the last epoch; that of random play is the criterion's edge",
+            measures=(level(arm),),
+            region=Region(148, inf, SCORE),  # Mnih et al. (2015), extended data, table 2
+            caveat="One seed of weight norm had been seen before the criterion.",
+            **_ATARI_SMALL,
+        )
+        for letter, arm, how in (("a", "wn", "with weight norm"), ("b", "plain", "without weight norm"))
+    ),
+    Claim(
+        id="O16",
+        words="At a reduced size (10 epochs of 25,000 steps) the DQN learns Space Invaders faster "
+        "with weight norm than plain, each at the paper's learning rate.",
+        quantity="mean of the evaluations of all epochs, wn minus plain",
+        measures=(area_difference("wn", "plain"),),
+        region=_HIGHER,
+        caveat="One seed of weight norm had been seen before the criterion, and none of plain.",
+        **_ATARI_SMALL,
+    ),
 )

@@ -90,6 +90,11 @@ FIGURES = (
     *_figures("vae_cifar_small", "figure3_cifar", "VAE on CIFAR-10, reduced", CUT, "_small"),
     *_figures("draw", "figure4", "DRAW on binarised MNIST", _OF_DRAW),
     *_figures("dqn_space_invaders", "figure5", "DQN on Space Invaders"),
+    *_figures(
+        *("atari_small", "figure5", "DQN on Space Invaders, reduced"),
+        "An epoch is 25,000 steps; the paper's have 250,000.",
+        "_small",
+    ),
     *_figures("draw_small", "figure4", "DRAW on binarised MNIST, reduced", _OF_DRAW, "_small"),
     *_figures("draw_medium", "figure4", "DRAW on MNIST, less reduced", _OF_DRAW, "_medium"),
 )
