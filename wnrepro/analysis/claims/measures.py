@@ -115,6 +115,11 @@ def level(arm: str) -> Measure:
     return lambda records: _single(records, arm, _final)
 
 
+def late_level(arm: str) -> Measure:
+    """The same, mean of the second half of the epochs: one evaluation of a game is noisy."""
+    return lambda records: _single(records, arm, _late)
+
+
 def difference(arm: str, other: str, paired: bool = True) -> Measure:
     """The headline metric on the test set after the last epoch, `arm` minus `other`.
 
@@ -386,6 +391,10 @@ def _best(records: Records, runs: pd.DataFrame) -> BySeed:
 
 def _area(records: Records, runs: pd.DataFrame) -> BySeed:
     return over_epochs(records, runs, "mean")
+
+
+def _late(records: Records, runs: pd.DataFrame) -> BySeed:
+    return over_epochs(records, runs, lambda values: values.iloc[len(values) // 2 :].mean())
 
 
 def _log_epoch_time(_: Records, runs: pd.DataFrame) -> BySeed:
