@@ -89,7 +89,7 @@ def _table(report: Report) -> list[str]:
     runs = Counter(map(group, report.runs.values()))
     new = Counter(group(report.runs[key]) for key in report.new)
     diverged = Counter(group(r) for r in report.runs.values() if r.row["status"] == "diverged")
-    widest = max((len(data) for _, data, _ in runs), default=0)
+    widest = max([14, *(len(data) for _, data, _ in runs)])
     form = f"{{:<10}} {{:<{widest}}} {{:<20}} {{:>5}} {{:>5}} {{:>9}}"
     lines = [form.format("name", "data", "arm", "runs", "new", "diverged")] if runs else []
     return lines + [form.format(*key, runs[key], new[key], diverged[key]) for key in sorted(runs)]
