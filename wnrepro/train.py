@@ -71,7 +71,7 @@ def train(config: Config, *, progress: bool = False) -> Status:
             from wnrepro import assembly
 
             assembly.device(config)  # one that is not here leaves no directory behind
-        with directory.claim():
+        with directory.claim(config.epochs):
             if directory.found is not None and directory.found.finished:
                 log.info("already %s: nothing to do", directory.found.state)
                 if not (directory.path / CURVES_FILE).exists():  # killed while it was drawn

@@ -79,6 +79,14 @@ def test_a_live_process_is_named_and_a_killed_one_leaves_no_lock(tmp_path: Path)
         assert (now.state, now.epoch, now.epochs, now.pid) == ("running", 6, 20, os.getpid())
 
 
+def test_it_is_said_at_once_how_many_epochs_a_run_is_to_have(tmp_path: Path) -> None:
+    for epochs in (20, 30):  # a run that goes on has as many as it began with
+        with RunDirectory(tmp_path).claim(epochs):
+            status = read_status(tmp_path)
+            assert status is not None
+            assert (status.state, status.epoch, status.epochs) == ("running", 0, 20)
+
+
 def test_one_process_does_not_hold_it_twice(tmp_path: Path) -> None:
     with (
         RunDirectory(tmp_path).claim(),

@@ -25,7 +25,7 @@ class RunDirectory:
     ::
 
         directory = RunDirectory(run_directory(config))
-        with directory.claim():
+        with directory.claim(epochs):
             if directory.found is not None and directory.found.finished:
                 return
             write_manifest(directory.path, config, sys.argv, device="cpu", threads=1)
@@ -42,8 +42,10 @@ class RunDirectory:
         """The status found when the directory was claimed; None in a new one."""
 
     @contextmanager
-    def claim(self) -> Iterator[Self]:
+    def claim(self, epochs: int | None = None) -> Iterator[Self]:
         """Hold the directory until the end of the block or of the process, however it ends.
+
+        epochs: that the run is to have, for the status, where they are known.
 
         Creates it if need be, clears away the torn files of killed processes and, unless the run
         is finished, says at once in its status that this process has it. A status that still says
@@ -68,9 +70,9 @@ class RunDirectory:
             remove_torn(self.path)
             self.found = status.read_status(self.path)
             if self.found is None:
-                self.write_status("running", 0, None)
+                self.write_status("running", 0, epochs)
             elif not self.found.finished:
-                self.write_status("running", self.found.epoch, self.found.epochs)
+                self.write_status("running", self.found.epoch, self.found.epochs or epochs)
             try:
                 yield self
             except BaseException as error:
