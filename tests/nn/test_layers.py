@@ -480,6 +480,28 @@ def test_within_torchs_cached_the_weight_is_computed_once(cls, options, shape, c
     assert layer.weight is not layer.weight
 
 
+def test_a_cached_weight_of_a_graph_serves_without_gradients_and_not_the_reverse(computed):
+    layer = make(WeightNormLinear, {})
+    x = draw(2, 4)
+    with parametrize.cached():
+        with torch.no_grad():
+            assert not layer(x).requires_grad
+        output = layer(x)
+        assert len(computed) == 2
+        with torch.no_grad():
+            assert torch.equal(layer(x), output)
+            assert not layer(x).requires_grad
+        assert len(computed) == 2
+        output.sum().backward()
+    assert layer.v.grad.any()
+    layer.requires_grad_(False)
+    with parametrize.cached():
+        with torch.no_grad():
+            layer(x)
+        layer(x)
+    assert len(computed) == 3
+
+
 def test_what_is_cached_is_never_out_of_date(computed):
     layer = make(WeightNormLinear, {})
     other = copy.deepcopy(layer)

@@ -1,5 +1,6 @@
 """The agent against independent values: Q*, one update by hand, targets, ε, evaluation."""
 
+import contextlib
 import copy
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.optim import Adamax, Schedule
 from wnrepro.randomness import Streams
 from wnrepro.runs.checkpoint import checksum
@@ -251,6 +253,32 @@ def test_weights_kept_while_acting_are_never_old() -> None:
         with training.learner.constant():
             best = training.learner.best(state)
         assert best == int(training.learner.network(state[None]).argmax())
+
+
+def test_a_step_computes_each_weight_once_and_learns_as_with_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, new = training_of(update_every=2), training_of(update_every=2)
+    new.learner.constant = contextlib.nullcontext  # type: ignore[method-assign]
+    computed: list[int] = []
+    weight_of = WeightNormLayer.weight_of
+    monkeypatch.setattr(
+        WeightNormLayer,
+        "weight_of",
+        lambda self, v, g: computed.append(id(self)) or weight_of(self, v, g),
+    )
+    layers = {id(layer.linear) for layer in kept.learner._layers}
+    times = []
+    for step in range(60):
+        computed.clear()
+        kept.train_step()
+        own = [each for each in computed if each in layers]
+        assert len(own) == len(set(own)), step
+        times.append(len(own))
+        new.train_step()
+        kept.step = new.step = step + 1
+    assert set(times) == {0, 3}
+    assert checksum(kept.state_dict()) == checksum(new.state_dict())
 
 
 def test_the_init_takes_its_statistics_from_random_play() -> None:

@@ -114,11 +114,16 @@ class WeightNormLayer(nn.Module):
         return self._merge_units(scale_to_norm(*self._by_unit(v, g)))
 
     def _cached_weight(self, v: Tensor, g: Tensor) -> Tensor:
-        """w from torch's cache, unless v, g or w itself has been changed since it was computed."""
+        """w from torch's cache, unless v, g or w itself has been changed since it was computed.
+
+        One that is part of a graph serves without gradients too.
+        """
         cache: dict[Any, Any] = parametrize._cache
-        key = (id(self), "weight", torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+        key = (id(self), "weight", torch.is_inference_mode_enabled())
         known, versions = cache.get(key, ((), []))
-        if [id(t) for t in known[:2]] != [id(v), id(g)] or versions != _versions(known):
+        stale = [id(t) for t in known[:2]] != [id(v), id(g)] or versions != _versions(known)
+        learns = torch.is_grad_enabled() and (v.requires_grad or g.requires_grad)
+        if stale or (learns and not known[2].requires_grad):
             known = (v, g, self.weight_of(v, g))
             cache[key] = known, _versions(known)
         return known[2]

@@ -2,7 +2,7 @@
 
 import copy
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,8 @@ class Learner:
         self.network, self.optimizer = network.eval(), optimizer
         self.discount, self.target_every = discount, target_every
         self.updates = 0
-        layers = [each for each in network.children() if isinstance(each, NormalizedLayer)]
-        self._has_modes = any(each.running_mean is not None for each in layers)
+        self._layers = [each for each in network.children() if isinstance(each, NormalizedLayer)]
+        self._has_modes = any(each.running_mean is not None for each in self._layers)
         self.synchronise()
 
     @property
@@ -78,8 +78,12 @@ class Learner:
 
     @staticmethod
     def constant() -> AbstractContextManager[None]:
-        """In it the network stays as it is: weights w = g·v/‖v‖ are computed once."""
+        """In it weights w = g·v/‖v‖ are computed once, as long as the network stays as it is."""
         return parametrize.cached()
+
+    def weights(self) -> list[Tensor]:
+        """w of each layer; asked for within `constant`, also those of an update that follows."""
+        return [cast(Tensor, layer.linear.weight) for layer in self._layers]
 
     def state_dict(self) -> dict[str, Any]:
         return {

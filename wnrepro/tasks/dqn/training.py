@@ -181,14 +181,17 @@ class DQNTraining:
         n = task.update_every
         chances = torch.rand(n, generator=explore).tolist()
         actions = torch.randint(self.player.game.actions, (n,), generator=explore).tolist()
+        learns = t + n > task.learning_starts
         with self.learner.constant():
+            if learns:
+                self.learner.weights()  # once for the actions and the update
             for k in range(n):
                 greedy = chances[k] >= epsilon_at(task, t + k)
                 self._act(self.learner.best(self.player.state) if greedy else actions[k])
-        if t + n > task.learning_starts:
-            chosen = self.replay.drawn(self.batch_size, self.streams["replay"])
-            self._losses += self.learner.update(self.replay.batch(chosen))
-            self._sums[0] += 1
+            if learns:
+                chosen = self.replay.drawn(self.batch_size, self.streams["replay"])
+                self._losses += self.learner.update(self.replay.batch(chosen))
+                self._sums[0] += 1
 
     def _act(self, action: int) -> None:
         step = self.player.step(action)
