@@ -92,3 +92,19 @@ def test_the_games_of_an_experiment_are_rows_of_their_own(tmp_path: Path) -> Non
         assert row.title.startswith("DQN on MinAtar, 250,000 frames, minatar_")
         assert len(row.files) == 4
         assert all(said.partition(",")[0] in ARMS for said in row.files)
+
+
+@pytest.mark.parametrize(("width", "tables"), [(649, 8), (291, 2), (100, 1)])
+def test_wide_pictures_stand_below_each_other(width: int, tables: int, tmp_path: Path) -> None:
+    planned = [
+        each
+        for each in configs("minatar_rates")
+        if each["seed"] == 100 and each["data"]["name"] == "minatar_breakout"
+    ]
+    folder = write(tmp_path / "results", [run(config, so_far=0, sparse=True) for config in planned])
+    (folder / "pictures").mkdir()
+    for config in planned:
+        Image.new("L", (width, 4)).save(folder / "pictures" / f"{identity(config)}-game.png")
+    text = publication.drawn(load(folder), folder)
+    assert text.count("<img") == len(planned) == 8
+    assert sum(line.startswith("| ---") for line in text.splitlines()) == tables

@@ -10,6 +10,7 @@ from textwrap import wrap
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
+from matplotlib.image import imread
 
 from wnrepro import processes
 from wnrepro.analysis import paper, records, run_pictures
@@ -22,6 +23,8 @@ from wnrepro.errors import RunError, did_you_mean
 from wnrepro.replacement import make_folder, replace_file
 
 _FORMS = ("png", "svg", "pdf")
+_ABREAST_PIXELS = 1200
+"""Of pictures side by side: a table that is wider is scrolled, or its pictures are made small."""
 _HEAD, _WORDS, _SAID = 10, 13, 18
 """Characters in a line of LaTeX: of a heading, of a cell of words, of what is said about a number
 (an interval of two numbers with sign and 3 decimals)."""
@@ -233,7 +236,12 @@ def drawn(found: Records, results: Path) -> str:
         "lowest seed. This page is written by `python scripts/make_figures.py`.",
     ]
     for row in run_pictures.rows(results, found):
-        shown = [f'<img src="{path.name}" alt="{said}">' for said, path in row.files.items()]
-        table = markdown(pd.DataFrame([shown], columns=list(row.files))).rstrip()
-        parts += [f"## {row.title}", table, row.caption]
+        parts.append(f"## {row.title}")
+        files = list(row.files.items())
+        abreast = max(1, _ABREAST_PIXELS // imread(files[0][1]).shape[1])
+        for first in range(0, len(files), abreast):
+            some = files[first : first + abreast]
+            shown = {said: f'<img src="{path.name}" alt="{said}">' for said, path in some}
+            parts.append(markdown(pd.DataFrame([shown])).rstrip())
+        parts.append(row.caption)
     return "\n\n".join(parts) + "\n"

@@ -33,7 +33,8 @@ def of_task(training: "Training", directory: Path) -> dict[str, Path]:
             from torchvision.utils import save_image
 
             content = io.BytesIO()
-            between = {"padding": 1, "pad_value": 0.5}  # grey: seen beside black and beside white
+            # Seen beside black, beside white and beside the grey of DRAW's first glimpses.
+            between = {"padding": 1, "pad_value": 0.75}
             save_image(images.flatten(0, 1), content, "png", nrow=images.shape[1], **between)
             drawn[name] = directory / f"{name}.png"
             replace_file(drawn[name], content.getvalue())
