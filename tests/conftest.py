@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the real data, and how many threads torch computes with."""
+"""Fixtures for all tests: the real data, torch's threads, which weights were computed."""
 
 import os
 import subprocess
@@ -20,6 +20,7 @@ from wnrepro.commands.composition import CONF, experiments
 from wnrepro.config import Config
 from wnrepro.data import catalogue, files
 from wnrepro.errors import DataError
+from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.resolution import register_schema, resolve
 
 # Examples that take long on a loaded machine are no failures.
@@ -54,6 +55,19 @@ def _few_threads() -> Iterator[None]:
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of which layers a weight was computed, by id."""
+    calls: list[int] = []
+    weight_of = WeightNormLayer.weight_of
+    monkeypatch.setattr(
+        WeightNormLayer,
+        "weight_of",
+        lambda self, v, g: calls.append(id(self)) or weight_of(self, v, g),
+    )
+    return calls
 
 
 @pytest.fixture(scope="session")

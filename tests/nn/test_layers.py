@@ -445,19 +445,6 @@ def test_assigning_a_weight_that_would_get_no_gradient_is_refused():
     assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
 
 
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of which layers a weight was computed, by id."""
-    calls: list[int] = []
-    weight_of = WeightNormLayer.weight_of
-    monkeypatch.setattr(
-        WeightNormLayer,
-        "weight_of",
-        lambda self, v, g: calls.append(id(self)) or weight_of(self, v, g),
-    )
-    return calls
-
-
 @every_class
 def test_within_torchs_cached_the_weight_is_computed_once(cls, options, shape, computed):
     layer = make(cls, options)

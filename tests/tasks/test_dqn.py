@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from wnrepro.nn.layers import WeightNormLayer
 from wnrepro.optim import Adamax, Schedule
 from wnrepro.randomness import Streams
 from wnrepro.runs.checkpoint import checksum
@@ -255,18 +254,9 @@ def test_weights_kept_while_acting_are_never_old() -> None:
         assert best == int(training.learner.network(state[None]).argmax())
 
 
-def test_a_step_computes_each_weight_once_and_learns_as_with_new_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_step_computes_each_weight_once_and_learns_as_with_new_ones(computed: list[int]) -> None:
     kept, new = training_of(update_every=2), training_of(update_every=2)
     new.learner.constant = contextlib.nullcontext  # type: ignore[method-assign]
-    computed: list[int] = []
-    weight_of = WeightNormLayer.weight_of
-    monkeypatch.setattr(
-        WeightNormLayer,
-        "weight_of",
-        lambda self, v, g: computed.append(id(self)) or weight_of(self, v, g),
-    )
     layers = {id(layer.linear) for layer in kept.learner._layers}
     times = []
     for step in range(60):
