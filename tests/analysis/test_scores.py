@@ -225,6 +225,15 @@ def test_of_a_game_by_each_measure(id_: str, tmp_path: Path) -> None:
     assert verdict(id_.replace("b", "a"), found).verdict == "inconclusive"
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
+def test_a_verdict_before_all_planned_seeds_are_in_says_so(seeds: int, tmp_path: Path) -> None:
+    found = scores(tmp_path, "minatar_small", better_in("seaquest", by=20))
+    line = verdict("O10b", found.of(found.runs.index[found.runs["seed"] < seeds]))
+    assert (line.verdict, line.n) == ("reproduced" if seeds > 2 else "inconclusive", f"{seeds}")
+    assert (f"So far {seeds} of the 5 planned seeds" in line.caveat) == (seeds in (3, 4))
+    assert line.caveat.startswith(BY_ID["O10b"].caveat)
+
+
 def test_overall_is_two_games_better_and_none_worse(tmp_path: Path) -> None:
     def overall(name: str, ahead: Callable[[dict[str, Any]], float]) -> tuple[str, str]:
         line = verdict("O9", scores(tmp_path / name, "minatar_small", ahead))

@@ -114,7 +114,7 @@ def judge(claim: Claim, records: Records, role: str = VERDICT) -> list[Row]:
             records,
             verdict=chosen.outcome,
             because=chosen.because,
-            caveat=claim.caveat,
+            caveat=" ".join(filter(None, (claim.caveat, _interim(chosen)))),
             power=of_pilot(claim),
             settle=_settle(claim, chosen, records) if chosen.outcome in UNSETTLED else "",
         ),
@@ -253,6 +253,14 @@ def _settle(claim: Claim, chosen: Measured, records: Records) -> str:
         return f"more seeds in conf/sweep/{evidence.name}.yaml, then {evidence.command}"
     first = int(select(records, evidence.name).runs["seed"].max()) + 1
     return evidence.with_seeds(range(first, first + MORE_SEEDS))
+
+
+def _interim(chosen: Measured) -> str:
+    """What is decided before all planned runs are in can be turned by those to come."""
+    planned = EVIDENCE[chosen.evidence].n_seeds
+    if chosen.outcome in UNSETTLED or chosen.n >= planned:
+        return ""
+    return f"So far {chosen.n} of the {planned} planned seeds: the rest may change the verdict."
 
 
 def _enough_seeds(evidence: Evidence) -> str:
