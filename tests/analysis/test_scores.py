@@ -30,13 +30,15 @@ CURVE = (2.0, 30.0, 10.0, 14.0)
 GAMES = ("breakout", "seaquest", "space_invaders")
 
 
-def scores(tmp_path: Path, evidence: str, ahead: Callable[[dict[str, Any]], float]) -> Records:
+def scores(
+    tmp_path: Path, evidence: str, ahead: Callable[[dict[str, Any]], float], noise: float = 1
+) -> Records:
     """Curves of a few epochs, all of them, moved up by `ahead`; noise of each arm's own."""
 
     def score(config: dict[str, Any], epoch: int) -> float:
         arm = config["norm"]["name"]
-        noise = NOISE[(config["seed"] + (arm == "wn")) % 5] * (2 if arm == "wn" else 1)
-        return CURVE[epoch - 1] + ahead(config) + noise - 100  # to which `run` adds 100
+        own = noise * NOISE[(config["seed"] + (arm == "wn")) % 5] * (2 if arm == "wn" else 1)
+        return CURVE[epoch - 1] + ahead(config) + own - 100  # to which `run` adds 100
 
     runs = [run(config, score, so_far=len(CURVE)) for config in configs(evidence)]
     found = records.load(write(tmp_path / "results", runs))
@@ -191,6 +193,42 @@ def test_a_reduced_game_is_learnt_by_an_arm_above_random_play(
     assert verdict("O15b", found).verdict == "reproduced"
 
 
+@pytest.mark.parametrize(
+    ("works_at", "said"), [((), "reproduced"), ((0.001,), "not reproduced"), (None, "inconclusive")]
+)
+def test_batch_norm_works_if_it_does_at_one_rate(
+    works_at: tuple[float, ...] | None, said: str, tmp_path: Path
+) -> None:
+    """None: at each the edge of 1 point lies within the interval."""
+
+    def ahead(config: dict[str, Any]) -> float:
+        if config["norm"]["name"] == "plain":
+            return 0
+        if works_at is None:
+            return -1
+        return -0.5 if config["optim"]["lr"] in works_at else -4
+
+    found = scores(tmp_path, "minatar_batch_norm", ahead, noise=0.1)
+    line = verdict("O17", found)
+    assert (line.verdict, line.n) == (said, "3")
+    if works_at:
+        assert line.ours.startswith("−0.50 points [")
+        assert "against plain, lr=" in line.ours
+
+
+def test_rates_are_drawn_with_the_range_of_the_seeds(tmp_path: Path, theirs: Paper) -> None:
+    found = scores(tmp_path, "minatar_batch_norm", lambda config: math.log10(config["optim"]["lr"]))
+    with style.context(["default", drawing._STYLE]):
+        (axes,) = FIGURES["minatar_batch_norm"].drawing(found, theirs).axes
+    plain, *_ = [list(line.get_ydata()) for line in axes.lines if len(line.get_ydata()) == 4]
+    noise = NOISE[:3]
+    means = [14 + math.log10(rate) for rate in (0.0001, 0.0003, 0.001, 0.003)]
+    assert plain == pytest.approx([mean + sum(noise) / 3 for mean in means])
+    ends = [tuple(line.get_ydata()) for line in axes.lines if len(line.get_ydata()) == 2]
+    assert pytest.approx((means[0] + min(noise), means[0] + max(noise))) in ends
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+
+
 def test_a_reduced_game_is_shown_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:
     found = scores(tmp_path, "atari_small", lambda config: 8 * is_wn(config))
     assert verdict("O16", found).verdict == "reproduced"
@@ -228,7 +266,7 @@ def test_of_a_game_by_each_measure(id_: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seeds", [2, 3, 4, 5])
 def test_a_verdict_before_all_planned_seeds_are_in_says_so(seeds: int, tmp_path: Path) -> None:
     found = scores(tmp_path, "minatar_small", better_in("seaquest", by=20))
-    line = verdict("O10b", found.of(found.runs.index[found.runs["seed"] < seeds]))
+    line = verdict("O10b", found.of(found.runs.query("seed < @seeds").index))
     assert (line.verdict, line.n) == ("reproduced" if seeds > 2 else "inconclusive", f"{seeds}")
     assert (f"So far {seeds} of the 5 planned seeds" in line.caveat) == (seeds in (3, 4))
     assert line.caveat.startswith(BY_ID["O10b"].caveat)

@@ -37,6 +37,7 @@ SWEEPS = {
     "atari_small": 6,
     "minatar_rates": 48,
     "minatar_small": 60,
+    "minatar_batch_norm": 24,
 }
 """Each with its number of runs. A sweep that is added is added here and checked below."""
 TRAINING_IMAGES = {"draw_small": 50_000, "draw_medium": 50_000, "vae_mnist_small": 10_000}
@@ -327,3 +328,13 @@ def test_minatar_rates_are_chosen_on_other_seeds() -> None:
     for name in ("minatar_rates", "minatar_small"):
         keys = ("epochs", "task.epoch_steps", "batch_size", "optim.name", "optim.beta1")
         assert set(grid(name, *keys)) == {(20, 12_500, 64, "adamax", 0.5)}
+
+
+def test_batch_norm_in_minatar_has_plain_beside_it_at_each_rate() -> None:
+    name = "minatar_batch_norm"
+    assert grid(name, "data.name", "norm.name", "optim.lr", "seed") == product(
+        ["minatar_breakout"], ("plain", "bn"), (0.0001, 0.0003, 0.001, 0.003), range(3)
+    )
+    assert set(grid(name, "init.name", "batch_size")) == {("none", 64)}
+    rates = {rate for (rate,) in grid("minatar_rates", "optim.lr")}
+    assert rates == {rate for (rate,) in grid(name, "optim.lr")}

@@ -106,7 +106,7 @@ MINATAR_RATES = {
 }
 """As in conf/sweep/minatar_small.yaml: the paper's, until minatar_rates has been run."""
 MINATAR_GRID = (0.0001, 0.0003, 0.001, 0.003)
-_STARTS = {"plain": "none", "wn": "data_dependent"}
+_STARTS = {"plain": "none", "wn": "data_dependent", "bn": "none"}
 """Of the paper's DQN."""
 
 
@@ -141,23 +141,33 @@ def cifar(arm: str, changes: str = "") -> Setting:
 
 
 def dqns(game: str, changes: str = "") -> list[Setting]:
-    return [_dqn(f"{_DQN} data.name=atari_{game}", arm, changes) for arm in _PAIR]
+    base = f"{_DQN} data.name=atari_{game}"
+    return [_dqn(base, arm, rate, _STARTS[arm], changes) for arm, rate in _DQN_RATES.items()]
 
 
-def minatar(rates: Iterable[float] = ()) -> list[Setting]:
-    """With `rates` each arm with the paper's init, at each of them; else at its own, with both."""
+def minatar() -> list[Setting]:
+    """Each arm at its own rate, with and without the data-dependent init."""
     return [
-        _dqn(f"{_MINATAR} data.name=minatar_{game}", arm, f"optim.lr={rate} init.name={init}")
+        _dqn(f"{_MINATAR} data.name=minatar_{game}", arm, rate, init)
         for game, own in MINATAR_RATES.items()
-        for arm in _PAIR
-        for rate in (rates or (own[arm],))
-        for init in ((_STARTS[arm],) if rates else ("data_dependent", "none"))
+        for arm, rate in own.items()
+        for init in ("data_dependent", "none")
     ]
 
 
-def _dqn(base: str, arm: str, changes: str = "") -> Setting:
-    named = f"optim.beta1=0.5 optim.beta1_late=0.5 optim.lr={_DQN_RATES[arm]}"
-    return _setting(base, arm, f"{named} init.name={_STARTS[arm]} {changes}", "adamax")
+def minatar_at_rates(games: Iterable[str], arms: Iterable[str]) -> list[Setting]:
+    """Each arm with the paper's init at each rate of the grid."""
+    return [
+        _dqn(f"{_MINATAR} data.name=minatar_{game}", arm, rate, _STARTS[arm])
+        for game in games
+        for arm in arms
+        for rate in MINATAR_GRID
+    ]
+
+
+def _dqn(base: str, arm: str, rate: float, init: str, changes: str = "") -> Setting:
+    named = f"optim.beta1=0.5 optim.beta1_late=0.5 optim.lr={rate} init.name={init}"
+    return _setting(base, arm, f"{named} {changes}", "adamax")
 
 
 def nested(setting: Setting) -> dict[str, Any]:

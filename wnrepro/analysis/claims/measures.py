@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from wnrepro.analysis.canvas import TEST, TRAIN
 from wnrepro.analysis.exhibits.thresholds import first_epochs
@@ -360,8 +361,9 @@ def _diverged(arm: str, values: BySeed) -> str:
 
 def label(side: str) -> str:
     """ "wn task.start=unit init.name=none" → "weight norm, start=unit, init=none"."""
-    arm, *keys = side.split()
-    short = (key.replace(".name=", "=").rpartition(".")[2] for key in keys)
+    arm, *conditions = side.split()
+    pairs = (each.split("=") for each in conditions)
+    short = (f"{key.removesuffix('.name').rpartition('.')[2]}={value}" for key, value in pairs)
     return ", ".join([ARMS[arm].label, *short])
 
 
@@ -370,7 +372,7 @@ def _runs_of(records: Records, side: str) -> pd.DataFrame:
     runs = records.runs[records.runs["arm"] == arm].sort_values("seed")
     for key, value in (each.split("=") for each in conditions):
         keys = keys_of(runs["config"])
-        runs = runs[keys[key] == value] if key in keys else runs.iloc[:0]
+        runs = runs[keys[key] == yaml.safe_load(value)] if key in keys else runs.iloc[:0]
     return runs
 
 

@@ -21,7 +21,7 @@ from wnrepro.analysis.claims.measures import (
     late_level,
     spread_ratio,
 )
-from wnrepro.analysis.settings import MINATAR_RATES
+from wnrepro.analysis.settings import MINATAR_GRID, MINATAR_RATES
 
 NATS, AHEAD = " nats", " points"
 LEVEL_NATS = 95
@@ -266,6 +266,22 @@ OURS: tuple[Claim, ...] = (
         region=_HIGHER,
         caveat="One seed of weight norm had been seen before the criterion, and none of plain.",
         judged_by=("atari_small",),
+        **_OUR_GAMES,
+    ),
+    Claim(
+        id="O17",
+        words="On MinAtar's Breakout, with minibatches of 64, a DQN does not work with batch norm "
+        "at any rate of the paper's grid.",
+        quantity="mean of the evaluations of all epochs, bn at each rate minus plain at its own",
+        measures=tuple(
+            area_difference(
+                f"bn optim.lr={rate}", f"plain optim.lr={MINATAR_RATES['breakout']['plain']}"
+            )
+            for rate in MINATAR_GRID
+        ),
+        region=Region(-inf, -1, AHEAD),  # a fifth of what plain comes to
+        caveat="The paper says so of Atari, and shows no number.",
+        judged_by=("minatar_batch_norm",),
         **_OUR_GAMES,
     ),
 )

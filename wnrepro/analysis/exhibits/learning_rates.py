@@ -45,9 +45,7 @@ def draw(
     figure, panels = canvas.begin(title, len(columns), 4.6 if near else 3.5, mosaic)
     arms = arms_in(records.runs)
     for axes, column in zip(panels, (*columns, columns[-1]), strict=False):
-        ends = {
-            arm: _draw_arm(axes, records.runs, arm, column, row) for row, arm in enumerate(arms)
-        }
+        ends = {arm: draw_arm(axes, records.runs, arm, column, row) for row, arm in enumerate(arms)}
         canvas.log_errors(axes)
         canvas.log_rates(axes, records.runs["learning_rate"])
         axes.set_ylabel(canvas.YLABELS[column])
@@ -68,19 +66,21 @@ def draw(
     return figure
 
 
-def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -> canvas.Point:
+def draw_arm(
+    axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int, bar: canvas.Spread = BAR
+) -> canvas.Point:
     """Mean and interval at each rate; the line breaks where all diverged. Where it ends."""
     runs = runs.loc[runs["arm"] == arm]
     # A few percent apart, so that the intervals of the arms do not hide one another.
     rates = runs["learning_rate"] * 1.06 ** (row - 2)
-    shown = pd.DataFrame({"rate": rates, "error": runs[column].where(runs["status"] == DONE)})
+    shown = pd.DataFrame({"rate": rates, "value": runs[column].where(runs["status"] == DONE)})
     seaborn.pointplot(
         shown,
         x="rate",
-        y="error",
+        y="value",
         native_scale=True,
         log_scale=(True, False),
-        errorbar=BAR,
+        errorbar=bar,
         err_kws={"linewidth": 1, "alpha": 0.6},
         linewidth=1.7,
         markersize=4,
@@ -89,7 +89,7 @@ def _draw_arm(axes: Axes, runs: pd.DataFrame, arm: str, column: str, row: int) -
     )
     for rate in rates[runs["status"] == DIVERGED].unique():
         canvas.draw_crosses_above(axes, rate, arm, row)
-    known = shown.dropna().groupby("rate")["error"].mean()
+    known = shown.dropna().groupby("rate")["value"].mean()
     # An arm of which no run was trained to the end has crosses alone, above the axes.
     return (math.inf, known.iloc[-1] if len(known) else math.inf)
 

@@ -13,7 +13,7 @@ from wnrepro.analysis.exhibits import learning_rates
 from wnrepro.analysis.exhibits.error_curves import BAND, draw_arms
 from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.paper import Paper
-from wnrepro.analysis.records import Number, Records, finite, over_epochs, tested
+from wnrepro.analysis.records import Number, Records, arms_in, finite, over_epochs, tested
 from wnrepro.analysis.settings import DQN_GAMES
 from wnrepro.arms import ARMS
 from wnrepro.intervals import WELCH, Interval, welch_difference
@@ -70,6 +70,32 @@ def draw(records: Records, _: Paper, title: str) -> Drawing:
     return figure
 
 
+def draw_rates(records: Records, _: Paper, title: str) -> Drawing:
+    """The area under the curve by learning rate and arm, a panel for each game.
+
+    Bars reach from the lowest seed to the highest: of two seeds an interval hides all else.
+    """
+    games = by_game(records)
+    title = title.replace("mean and 95 % t interval", "mean and range")
+    figure, panels = canvas.begin(title, len(games), 3.4)
+    ends: dict[str, canvas.Point] = {}
+    for axes, (game, own) in zip(panels, games.items(), strict=True):
+        area = own.curves.groupby("identity")[tested(own.task)].mean()
+        runs, arms = own.runs.assign(area=area), arms_in(own.runs)
+        ends = {
+            arm: learning_rates.draw_arm(axes, runs, arm, "area", row, lambda v: (min(v), max(v)))
+            for row, arm in enumerate(arms)
+        }
+        axes.set_title(game, fontsize=10.5)
+        axes.set_ylabel("")
+        canvas.log_rates(axes, runs["learning_rate"])
+        canvas.fit(axes, own.task)
+    panels[0].set_ylabel("mean of all evaluations")
+    canvas.name_lines(panels[-1], ends)
+    canvas.explain_crosses(panels[0], records)
+    return figure
+
+
 def rows(records: Records, paper: Paper) -> exhibit.Rows:
     """`NUMBERS` by game and setting, then the paper's comparison; beside them the paper's largest,
     where it has the game."""
@@ -118,6 +144,9 @@ def rows_of_rates(records: Records, paper: Paper) -> exhibit.Rows:
             yield tuple({"game": game} | part if part else {} for part in pair)
 
 
+_RATES = {"minatar_rates": "", "minatar_batch_norm": ", batch norm"}
+_OWN = " The rate with the largest mean is the arm's own in that game."
+
 FIGURES = (
     exhibit.Figure(
         name="figure5_minatar",
@@ -125,6 +154,16 @@ FIGURES = (
         evidence=("minatar_small",),
         says=f"{BAND} An epoch is 12,500 frames.",
         draw=draw,
+    ),
+    *(
+        exhibit.Figure(
+            name=name,
+            title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
+            evidence=(name,),
+            says="Markers: means over seeds; bars: from the lowest seed to the highest.",
+            draw=draw_rates,
+        )
+        for name, which in _RATES.items()
     ),
 )
 TABLES = (
@@ -149,11 +188,14 @@ TABLES = (
         says=SAYS,
         rows=rows,
     ),
-    exhibit.Table(
-        name="minatar_rates",
-        title="DQN on MinAtar: area under the curve of scores by learning rate",
-        evidence=("minatar_rates",),
-        says=f"{exhibit.MEAN}. The rate with the largest mean is the arm's own in that game.",
-        rows=rows_of_rates,
+    *(
+        exhibit.Table(
+            name=name,
+            title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
+            evidence=(name,),
+            says=f"{exhibit.MEAN}.{own}",
+            rows=rows_of_rates,
+        )
+        for (name, which), own in zip(_RATES.items(), (_OWN, ""), strict=True)
     ),
 )
