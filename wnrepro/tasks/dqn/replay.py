@@ -101,9 +101,7 @@ class Replay:
         low, high = self.first, self.added - 1
         chosen = np.zeros(0, np.int64)
         while len(chosen) < n:
-            if (
-                high - low < 2
-            ):  # of two, one can be drawn: a picture that cuts off has one before it
+            if high - low < 2:  # of two, one can be drawn: what cuts off has a step before it
                 raise ValueError(f"a replay of {self.added} steps has nothing to draw from yet")
             more = torch.randint(low, high, (n - len(chosen),), generator=generator).numpy()
             chosen = np.append(chosen, more[self._steps["end"][more % self.room] != LAST])
