@@ -61,12 +61,12 @@ QUEUE = (
     _entry("the same with plain at the others' learning rate", "cifar_small_one_rate"),
     _entry("CIFAR-10, a quarter of the width, learning rates", "cifar_small_rates"),
     _entry("DQN on MinAtar, learning rates", "minatar_rates"),
+    _entry("DQN on MinAtar", "minatar_small"),
     _entry("DQN on Space Invaders, reduced", "atari_small"),
     _entry("DQN on MinAtar, batch norm", "minatar_batch_norm"),
     *(_entry(f"DQN on Atari, table 2: {game}", f"dqn_{game}") for game in DQN_GAMES),
 )
-"""In the order in which they are worth a machine's time. minatar_small joins them when its rates
-have been chosen."""
+"""In the order in which they are worth a machine's time."""
 
 
 @dataclass(frozen=True)
