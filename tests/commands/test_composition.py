@@ -171,3 +171,14 @@ def test_what_refers_to_hydra_is_the_same_in_a_sweep() -> None:
     assert {c.runs.root for c in expand([line, "seed=0,1"]).configs} == {
         compose_one([line]).runs.root
     }
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_choice_in_place_of_a_sweep_s_keeps_the_sweep_s_keys(place: int) -> None:
+    line = ["+sweep=minatar_small"]
+    line.insert(place, "+exp=minatar_breakout_wn")
+    whole = set(expand(["+sweep=minatar_small"]).identities)
+    sweep = expand(line)
+    assert len(sweep.configs) == 10
+    assert set(sweep.identities) < whole
+    assert {config.optim.lr for config in expand([*line, "optim.lr=0.1"]).configs} == {0.1}

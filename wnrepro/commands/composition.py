@@ -153,22 +153,24 @@ class _Composer:
     def _runs(self, file: Sequence[Override]) -> tuple[list[list[Override]], list[str]]:
         """The overrides of each run, in the order of the loops; and the loops that are replaced.
 
-        A value that the command line gives to a loop of the file leaves it at its place.
+        What the command line gives to a loop of the file leaves it at its place. For a choice of
+        files that is also its place in the composition: a sweep's keys hold for +exp of either.
         """
         command = self._kept
-        loops, kept, replaced = [], [], []
+        loops, first, replaced = [], [], []
         for each in file:
             new = next((e for e in command if self._replaces(e, each)), None)
             loops.append(new or each)
-            if new is None:
-                kept.append(each)
-            elif each.is_sweep_override():
+            if new is None or self._chooses(new):
+                first.append(new or each)
+            if new is not None and each.is_sweep_override():
                 replaced.append(f"{new.input_line} in place of the sweep's {each.input_line}")
         loops += [each for each in command if each not in loops]
         values = [self._values(each) for each in loops]
         if math.prod(map(len, values)) > MOST_RUNS:
             raise ConfigError(f"the sweep has more than {MOST_RUNS} runs: is a range too long?")
-        order = [loops.index(each) for each in (*kept, *command)]
+        last = [each for each in command if each not in first]
+        order = [loops.index(each) for each in (*first, *last)]
         return [[run[k] for k in order] for run in itertools.product(*values)], replaced
 
     @functools.cached_property
