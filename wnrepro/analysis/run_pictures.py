@@ -23,8 +23,12 @@ class Row(NamedTuple):
 
 
 def rows(results: Path, records: Records) -> Iterator[Row]:
-    """Of each experiment, each of its data sets and each kind of picture, where there are any."""
+    """Of each experiment, each of its data sets and each kind of picture, where there are any.
+
+    An experiment that has only pictures of an earlier one's runs so far has no row.
+    """
     known = kept(results)
+    shown: set[str] = set()
     for name, evidence in EVIDENCE.items():
         if not evidence.task.pictures:
             continue
@@ -33,6 +37,9 @@ def rows(results: Path, records: Records) -> Iterator[Row]:
         for data, runs in by_data:
             apart = [str(data)] if len(by_data) > 1 else []
             drawn = _drawn(found.of(runs.index), known)
+            if shown.issuperset(drawn.values()):
+                continue
+            shown.update(drawn.values())
             yield from _of_kinds(
                 "_".join([name, *apart]), ", ".join([evidence.title, *apart]), drawn, records, known
             )
@@ -45,9 +52,7 @@ def _of_kinds(
     records: Records,
     known: dict[str, Pictures],
 ) -> Iterator[Row]:
-    """A row for each kind of picture that a task has. drawn: as of `_drawn`."""
-    if not drawn:
-        return
+    """A row for each kind of picture that a task has. drawn: as of `_drawn`, not empty."""
     own = records.runs.loc[list(drawn.values())]
     seeds = " and ".join(map(str, sorted(set(own["seed"]))))
     made = f"After the last epoch, seed {seeds}. {provenance(own)}"
