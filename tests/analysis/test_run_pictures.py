@@ -9,7 +9,7 @@ from PIL import Image
 
 from wnrepro.analysis import page, publication, run_pictures
 from wnrepro.analysis.records import Records, load
-from wnrepro.runs.identity import identity
+from wnrepro.runs.identity import identity, setting_identity
 
 ARMS = ("plain", "WN")
 
@@ -92,6 +92,28 @@ def test_the_games_of_an_experiment_are_rows_of_their_own(tmp_path: Path) -> Non
         assert row.title.startswith("DQN on MinAtar, 250,000 frames, minatar_")
         assert len(row.files) == 4
         assert all(said.partition(",")[0] in ARMS for said in row.files)
+
+
+def test_an_experiment_shows_a_setting_s_picture_of_another_seed(tmp_path: Path) -> None:
+    """That of the lowest seed is kept, whichever experiment it is of."""
+    rates, small = (
+        [each for each in configs(name) if each["data"]["name"] == "minatar_breakout"]
+        for name in ("minatar_rates", "minatar_small")
+    )
+    small = [each for each in small if each["seed"] == 0]
+    done = [run(config, so_far=0, sparse=True) for config in [*rates, *small]]
+    folder = write(tmp_path / "results", done)
+    (folder / "pictures").mkdir()
+    seen = {setting_identity(config): config for config in small}
+    for config in rates:
+        seen.setdefault(setting_identity(config), config)
+    for config in seen.values():
+        Image.new("L", (8, 4)).save(folder / "pictures" / f"{identity(config)}-game.png")
+    by_rate, own = run_pictures.rows(folder, load(folder))
+    assert (by_rate.name, len(by_rate.files)) == ("minatar_rates_game", 8)
+    assert "seed 0 and 100" in by_rate.caption
+    assert (own.name, len(own.files)) == ("minatar_small_game", 4)
+    assert len(set(by_rate.files.values()) & set(own.files.values())) == 2
 
 
 @pytest.mark.parametrize(("width", "tables"), [(649, 8), (291, 2), (100, 1)])

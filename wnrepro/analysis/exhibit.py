@@ -38,7 +38,8 @@ class Exhibit:
 
     name: of its files. title: what it shows. evidence: names in EVIDENCE. says: what its caption
     says beyond n, divergence and provenance. timed: it compares times, and so shows only runs
-    whose times may be compared. in_progress: it shows runs as far as they have come.
+    whose times may be compared. in_progress: it shows runs as far as they have come. arm: without
+    runs of it there is nothing to show, as where other experiments have trained its control.
     """
 
     name: str
@@ -47,10 +48,17 @@ class Exhibit:
     says: str = ""
     timed: bool = False
     in_progress: bool = False
+    arm: str | None = None
 
     def used(self, records: Records) -> list[str]:
         """Of `evidence`, what is shown: here whatever has runs, side by side."""
-        return [e for e in self.evidence if EVIDENCE[e].have(records.runs, self.in_progress)]
+        return [e for e in self.evidence if self._has(records, e)]
+
+    def _has(self, records: Records, name: str) -> bool:
+        if not EVIDENCE[name].have(records.runs, self.in_progress):
+            return False
+        arms = select(records, name, self.in_progress).runs["arm"]
+        return self.arm is None or (arms == self.arm).any()
 
     def caption(self, records: Records) -> str:
         """What is shown, and the notes."""

@@ -9,6 +9,7 @@ from wnrepro.analysis.evidence import EVIDENCE, select
 from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
+from wnrepro.runs.identity import setting_identity
 from wnrepro.runs.pictures import Pictures, kept
 from wnrepro.tasks import task_of
 
@@ -25,9 +26,15 @@ class Row(NamedTuple):
 def rows(results: Path, records: Records) -> Iterator[Row]:
     """Of each experiment, each of its data sets and each kind of picture, where there are any.
 
-    An experiment that has only pictures of an earlier one's runs so far has no row.
+    Each setting has one picture, of whichever experiment its run is. One arm alone that an earlier
+    row shows has no further row: it is the control of what has not run.
     """
     known = kept(results)
+    of_setting = {
+        setting_identity(config): str(key)
+        for key, config in records.runs["config"].items()
+        if key in known
+    }
     shown: set[str] = set()
     for name, evidence in EVIDENCE.items():
         if not evidence.task.pictures:
@@ -36,10 +43,11 @@ def rows(results: Path, records: Records) -> Iterator[Row]:
         by_data = found.runs.groupby("data")
         for data, runs in by_data:
             apart = [str(data)] if len(by_data) > 1 else []
-            drawn = _drawn(found.of(runs.index), known)
-            if shown.issuperset(drawn.values()):
+            drawn = _drawn(found.of(runs.index), of_setting)
+            keys = list(drawn.values())
+            if records.runs.loc[keys, "arm"].nunique() <= 1 and shown.issuperset(keys):
                 continue
-            shown.update(drawn.values())
+            shown.update(keys)
             yield from _of_kinds(
                 "_".join([name, *apart]), ", ".join([evidence.title, *apart]), drawn, records, known
             )
@@ -62,11 +70,14 @@ def _of_kinds(
             yield Row(f"{name}_{kind.name}", f"{title}: {kind.label}", f"{kind.says} {made}", files)
 
 
-def _drawn(records: Records, known: dict[str, Pictures]) -> dict[str, str]:
-    """Who drew pictures, an arm and what else tells its settings apart → the run's identity."""
+def _drawn(records: Records, known: dict[str, str]) -> dict[str, str]:
+    """Who drew pictures, an arm and what else tells its settings apart → the run's identity.
+
+    known: the identity of a setting → of its run that has pictures.
+    """
     return {
-        ", ".join(filter(None, (ARMS[own.runs["arm"].iloc[0]].short, told))): key
+        ", ".join(filter(None, (ARMS[own.runs["arm"].iloc[0]].short, told))): known[setting]
         for _, told, own in by_setting(records)
-        for key in own.runs.index
-        if key in known
+        for setting in map(setting_identity, own.runs["config"])
+        if setting in known
     }

@@ -144,8 +144,11 @@ def rows_of_rates(records: Records, paper: Paper) -> exhibit.Rows:
             yield tuple({"game": game} | part if part else {} for part in pair)
 
 
-_RATES = {"minatar_rates": "", "minatar_batch_norm": ", batch norm"}
 _OWN = " The rate with the largest mean is the arm's own in that game."
+_RATES = (  # evidence, the arm that it is about, what its title and its table say beyond the others
+    ("minatar_rates", None, "", _OWN),
+    ("minatar_batch_norm", "bn", ", batch norm", ""),
+)
 
 FIGURES = (
     exhibit.Figure(
@@ -160,10 +163,11 @@ FIGURES = (
             name=name,
             title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
             evidence=(name,),
+            arm=arm,
             says="Markers: means over seeds; bars: from the lowest seed to the highest.",
             draw=draw_rates,
         )
-        for name, which in _RATES.items()
+        for name, arm, which, _ in _RATES
     ),
 )
 TABLES = (
@@ -193,9 +197,10 @@ TABLES = (
             name=name,
             title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
             evidence=(name,),
+            arm=arm,
             says=f"{exhibit.MEAN}.{own}",
             rows=rows_of_rates,
         )
-        for (name, which), own in zip(_RATES.items(), (_OWN, ""), strict=True)
+        for name, arm, which, own in _RATES
     ),
 )
