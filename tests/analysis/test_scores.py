@@ -229,13 +229,15 @@ def test_rates_are_drawn_with_the_range_of_the_seeds(tmp_path: Path, theirs: Pap
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
 
 
-def test_batch_norm_is_not_shown_by_its_control_alone(tmp_path: Path) -> None:
-    """Plain's at one rate belong to minatar_small too."""
+def test_batch_norm_is_not_shown_by_runs_of_minatar_small_alone(tmp_path: Path) -> None:
     found = scores(tmp_path, "minatar_batch_norm", lambda _: 0)
-    plain = found.of(found.runs[found.runs["arm"] == "plain"].index)
-    for shown in (FIGURES["minatar_batch_norm"], TABLES["minatar_batch_norm"]):
-        assert shown.used(found) == ["minatar_batch_norm"]
-        assert shown.used(plain) == []
+    plain = found.runs[found.runs["arm"] == "plain"]
+    shared = plain[plain["learning_rate"] == 0.003]
+    assert 0 < len(shared) < len(plain)
+    for exhibit in (FIGURES["minatar_batch_norm"], TABLES["minatar_batch_norm"]):
+        assert exhibit.used(found) == ["minatar_batch_norm"]
+        assert exhibit.used(found.of(plain.index)) == ["minatar_batch_norm"]
+        assert exhibit.used(found.of(shared.index)) == []
 
 
 def test_a_reduced_game_is_shown_beside_the_papers(tmp_path: Path, theirs: Paper) -> None:

@@ -38,8 +38,8 @@ class Exhibit:
 
     name: of its files. title: what it shows. evidence: names in EVIDENCE. says: what its caption
     says beyond n, divergence and provenance. timed: it compares times, and so shows only runs
-    whose times may be compared. in_progress: it shows runs as far as they have come. arm: without
-    runs of it there is nothing to show, as where other experiments have trained its control.
+    whose times may be compared. in_progress: it shows runs as far as they have come. beyond:
+    another experiment, which has some of its runs; with those alone it is not shown.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Exhibit:
     says: str = ""
     timed: bool = False
     in_progress: bool = False
-    arm: str | None = None
+    beyond: str | None = None
 
     def used(self, records: Records) -> list[str]:
         """Of `evidence`, what is shown: here whatever has runs, side by side."""
@@ -57,8 +57,10 @@ class Exhibit:
     def _has(self, records: Records, name: str) -> bool:
         if not EVIDENCE[name].have(records.runs, self.in_progress):
             return False
-        arms = select(records, name, self.in_progress).runs["arm"]
-        return self.arm is None or (arms == self.arm).any()
+        if self.beyond is None:
+            return True
+        own, others = (select(records, e, self.in_progress).runs for e in (name, self.beyond))
+        return not own.index.isin(others.index).all()
 
     def caption(self, records: Records) -> str:
         """What is shown, and the notes."""

@@ -145,9 +145,9 @@ def rows_of_rates(records: Records, paper: Paper) -> exhibit.Rows:
 
 
 _OWN = " The rate with the largest mean is the arm's own in that game."
-_RATES = (  # evidence, the arm that it is about, what its title and its table say beyond the others
+_RATES = (  # evidence, another that has some of its runs, what its title and its table say besides
     ("minatar_rates", None, "", _OWN),
-    ("minatar_batch_norm", "bn", ", batch norm", ""),
+    ("minatar_batch_norm", "minatar_small", ", batch norm", ""),
 )
 
 FIGURES = (
@@ -163,11 +163,11 @@ FIGURES = (
             name=name,
             title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
             evidence=(name,),
-            arm=arm,
+            beyond=beyond,
             says="Markers: means over seeds; bars: from the lowest seed to the highest.",
             draw=draw_rates,
         )
-        for name, arm, which, _ in _RATES
+        for name, beyond, which, _ in _RATES
     ),
 )
 TABLES = (
@@ -197,10 +197,10 @@ TABLES = (
             name=name,
             title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
             evidence=(name,),
-            arm=arm,
+            beyond=beyond,
             says=f"{exhibit.MEAN}.{own}",
             rows=rows_of_rates,
         )
-        for name, arm, which, own in _RATES
+        for name, beyond, which, own in _RATES
     ),
 )
