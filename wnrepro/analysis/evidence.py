@@ -44,7 +44,8 @@ class Evidence:
     title: what captions call it. settings: the configs whose runs belong to it. seeds: so many are
     in the sweep file, from first_seed. overrides: of the sweep that trains the settings.
     more_seeds: whether further ones count; not where single settings of a grid would then have more
-    than others.
+    than others. beyond: another experiment, which trains some of its runs; with those alone it has
+    not begun.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Evidence:
     overrides: tuple[str, ...]
     more_seeds: bool = True
     first_seed: int = 0
+    beyond: str | None = None
 
     @property
     def seeds(self) -> range:
@@ -345,6 +347,7 @@ EVIDENCE: dict[str, Evidence] = {
             minatar_at_rates(("breakout",), ("plain", "bn")),
             3,
             more_seeds=False,
+            beyond="minatar_small",
         ),
     )
 }
@@ -359,3 +362,14 @@ def select(records: Records, name: str, unfinished: bool = False) -> Records:
     runs = records.runs if unfinished else finished(records.runs)
     pairs = zip(runs["setting"], runs["seed"], strict=True)
     return records.of(runs.index[[EVIDENCE[name].counts(*each) for each in pairs]])
+
+
+def begun(records: Records, name: str, unfinished: bool = False) -> bool:
+    """Whether there is a planned run of the evidence `name`; see `Evidence.beyond`."""
+    evidence = EVIDENCE[name]
+    if not evidence.have(records.runs, unfinished):
+        return False
+    if evidence.beyond is None:
+        return True
+    own, others = (select(records, e, unfinished).runs.index for e in (name, evidence.beyond))
+    return not own.isin(others).all()

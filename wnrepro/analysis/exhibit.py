@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from wnrepro.analysis.captions import caption, heading
-from wnrepro.analysis.evidence import EVIDENCE, select
+from wnrepro.analysis.evidence import EVIDENCE, begun, select
 from wnrepro.analysis.paper import Paper
 from wnrepro.analysis.records import Records, finite
 from wnrepro.intervals import Interval, T, t_interval
@@ -38,8 +38,7 @@ class Exhibit:
 
     name: of its files. title: what it shows. evidence: names in EVIDENCE. says: what its caption
     says beyond n, divergence and provenance. timed: it compares times, and so shows only runs
-    whose times may be compared. in_progress: it shows runs as far as they have come. beyond:
-    another experiment, which has some of its runs; with those alone it is not shown.
+    whose times may be compared. in_progress: it shows runs as far as they have come.
     """
 
     name: str
@@ -48,19 +47,10 @@ class Exhibit:
     says: str = ""
     timed: bool = False
     in_progress: bool = False
-    beyond: str | None = None
 
     def used(self, records: Records) -> list[str]:
         """Of `evidence`, what is shown: here whatever has runs, side by side."""
-        return [e for e in self.evidence if self._has(records, e)]
-
-    def _has(self, records: Records, name: str) -> bool:
-        if not EVIDENCE[name].have(records.runs, self.in_progress):
-            return False
-        if self.beyond is None:
-            return True
-        own, others = (select(records, e, self.in_progress).runs for e in (name, self.beyond))
-        return not own.index.isin(others.index).all()
+        return [e for e in self.evidence if begun(records, e, self.in_progress)]
 
     def caption(self, records: Records) -> str:
         """What is shown, and the notes."""

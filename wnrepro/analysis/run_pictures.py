@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wnrepro.analysis.captions import provenance
-from wnrepro.analysis.evidence import EVIDENCE, select
+from wnrepro.analysis.evidence import EVIDENCE, begun, select
 from wnrepro.analysis.lines import by_setting
 from wnrepro.analysis.records import Records
 from wnrepro.arms import ARMS
-from wnrepro.runs.identity import setting_identity
 from wnrepro.runs.pictures import Pictures, kept
 from wnrepro.tasks import task_of
 
@@ -26,28 +25,19 @@ class Row(NamedTuple):
 def rows(results: Path, records: Records) -> Iterator[Row]:
     """Of each experiment, each of its data sets and each kind of picture, where there are any.
 
-    Each setting has one picture, of whichever experiment its run is. One arm alone that an earlier
-    row shows has no further row: it is the control of what has not run.
+    Each setting has one picture, of whichever experiment its run is.
     """
     known = kept(results)
-    of_setting = {
-        setting_identity(config): str(key)
-        for key, config in records.runs["config"].items()
-        if key in known
-    }
-    shown: set[str] = set()
+    keys = records.runs.index.intersection(list(known))
+    of_setting = dict(zip(records.runs.loc[keys, "setting"], keys, strict=True))
     for name, evidence in EVIDENCE.items():
-        if not evidence.task.pictures:
+        if not (evidence.task.pictures and begun(records, name)):
             continue
         found = select(records, name)
         by_data = found.runs.groupby("data")
         for data, runs in by_data:
             apart = [str(data)] if len(by_data) > 1 else []
             drawn = _drawn(found.of(runs.index), of_setting)
-            keys = list(drawn.values())
-            if records.runs.loc[keys, "arm"].nunique() <= 1 and shown.issuperset(keys):
-                continue
-            shown.update(keys)
             yield from _of_kinds(
                 "_".join([name, *apart]), ", ".join([evidence.title, *apart]), drawn, records, known
             )
@@ -60,7 +50,9 @@ def _of_kinds(
     records: Records,
     known: dict[str, Pictures],
 ) -> Iterator[Row]:
-    """A row for each kind of picture that a task has. drawn: as of `_drawn`, not empty."""
+    """A row for each kind of picture that a task has. drawn: as of `_drawn`."""
+    if not drawn:
+        return
     own = records.runs.loc[list(drawn.values())]
     seeds = " and ".join(map(str, sorted(set(own["seed"]))))
     made = f"After the last epoch, seed {seeds}. {provenance(own)}"
@@ -78,6 +70,6 @@ def _drawn(records: Records, known: dict[str, str]) -> dict[str, str]:
     return {
         ", ".join(filter(None, (ARMS[own.runs["arm"].iloc[0]].short, told))): known[setting]
         for _, told, own in by_setting(records)
-        for setting in map(setting_identity, own.runs["config"])
+        for setting in own.runs["setting"]
         if setting in known
     }

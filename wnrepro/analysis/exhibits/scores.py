@@ -145,9 +145,9 @@ def rows_of_rates(records: Records, paper: Paper) -> exhibit.Rows:
 
 
 _OWN = " The rate with the largest mean is the arm's own in that game."
-_RATES = (  # evidence, another that has some of its runs, what its title and its table say besides
-    ("minatar_rates", None, "", _OWN),
-    ("minatar_batch_norm", "minatar_small", ", batch norm", ""),
+_RATES = (  # evidence, what its title and its table say besides
+    ("minatar_rates", "", _OWN),
+    ("minatar_batch_norm", ", batch norm", ""),
 )
 
 FIGURES = (
@@ -163,11 +163,10 @@ FIGURES = (
             name=name,
             title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
             evidence=(name,),
-            beyond=beyond,
             says="Markers: means over seeds; bars: from the lowest seed to the highest.",
             draw=draw_rates,
         )
-        for name, beyond, which, _ in _RATES
+        for name, which, _ in _RATES
     ),
 )
 TABLES = (
@@ -197,10 +196,9 @@ TABLES = (
             name=name,
             title=f"DQN on MinAtar: {AREA} of scores by learning rate{which}",
             evidence=(name,),
-            beyond=beyond,
             says=f"{exhibit.MEAN}.{own}",
             rows=rows_of_rates,
         )
-        for name, beyond, which, own in _RATES
+        for name, which, own in _RATES
     ),
 )
