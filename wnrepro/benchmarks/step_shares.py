@@ -6,6 +6,7 @@ The profiler slows small operators down; how long a step takes is said by `steps
 thread, in float32 and in bf16.
 """
 
+import os
 from collections.abc import Iterator
 
 import pandas as pd
@@ -48,6 +49,8 @@ def step_shares(setting: Setting) -> Iterator[Measurement]:
 
 def _shares(training: SupervisedTraining, repeats: int) -> pd.DataFrame:
     """The percentage of each operator, a row per repeat."""
+    # Else the profiler writes two lines to the terminal for each step.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     step, on_gpu = step_of(training), training.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     for _ in range(2):
