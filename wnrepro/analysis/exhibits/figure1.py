@@ -62,9 +62,10 @@ def draw_paper(
         axes.plot(curve.index, curve, linestyle=DASHES, **look)
         if len(curve):
             ends[arm] = (float(curve.index[-1]), float(curve.iloc[-1]))
-    for said, height in (("— ours", 0.95), ("- - the paper's", 0.88)):
-        place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
-        axes.text(0.98, height, said, fontsize=10, **place)
+    if ends:
+        for said, height in (("— ours", 0.95), ("- - the paper's", 0.88)):
+            place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+            axes.text(0.98, height, said, fontsize=10, **place)
     return ends
 
 
