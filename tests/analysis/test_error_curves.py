@@ -155,6 +155,14 @@ def test_figure1_shows_and_says_how_far_each_arm_has_come(
     assert len(wn.get_xdata()) == 31
 
 
+def test_figure1_names_the_papers_curves_where_it_has_some(tmp_path: Path, theirs: Paper) -> None:
+    for so_far, named in ((2, False), (31, True)):
+        runs = [run(BF16[0], so_far=so_far)]
+        found = load(write(tmp_path / str(so_far), runs))
+        texts = FIGURES["figure1"].drawing(found, theirs).axes[0].texts
+        assert ("- - the paper's" in {text.get_text() for text in texts}) == named
+
+
 def test_other_figures_wait_until_runs_have_finished(tmp_path: Path) -> None:
     found = load(write(tmp_path / "results", [run(c, so_far=5) for c in configs("mnist_arms")]))
     assert FIGURES["mnist_arms_errors"].used(found) == []
