@@ -10,6 +10,7 @@ from example import configs, run, write
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 
 from wnrepro.analysis import paper
 from wnrepro.analysis.canvas import TRAIN, Line, Point
@@ -161,6 +162,16 @@ def test_figure1_names_the_papers_curves_where_it_has_some(tmp_path: Path, their
         found = load(write(tmp_path / str(so_far), runs))
         texts = FIGURES["figure1"].drawing(found, theirs).axes[0].texts
         assert ("- - the paper's" in {text.get_text() for text in texts}) == named
+
+
+def test_figure1_names_an_arm_where_the_longer_curve_ends(tmp_path: Path, theirs: Paper) -> None:
+    """31 epochs of ours stand beside 46 of the paper's."""
+    (config,) = (c for c in BF16 if c["norm"]["name"] == "wn" and c["seed"] == 0)
+    found = load(write(tmp_path, [run(config, so_far=31)]))
+    axes = FIGURES["figure1"].drawing(found, theirs).axes[0]
+    (name,) = (text for text in axes.texts if text.get_color() == COLOUR)
+    assert isinstance(name, Annotation)
+    assert name.xy[0] == 46
 
 
 def test_other_figures_wait_until_runs_have_finished(tmp_path: Path) -> None:

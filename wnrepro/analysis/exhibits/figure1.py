@@ -36,14 +36,15 @@ def draw(
     Behind training errors by epoch stand the paper's, dashed.
     """
     figure, (axes,) = canvas.begin(title, 1, 4.0)
-    if (column, against) == (canvas.TRAIN, "epoch"):
-        draw_paper(axes, records, paper)
-    theirs = len(axes.lines)
+    beside = (column, against) == (canvas.TRAIN, "epoch")
+    theirs = draw_paper(axes, records, paper) if beside else {}
+    dashed = len(axes.lines)
     ends = draw_arms(axes, records, column, against)
-    ours = [np.asarray(line.get_ydata()) for line in axes.lines[theirs:]]
+    ours = [np.asarray(line.get_ydata()) for line in axes.lines[dashed:]]
     cut = any(len(errors) > 1 and (errors < TOP_PERCENT).mean() > 0.3 for errors in ours)
     axes.set_ylim(0, TOP_PERCENT if cut else None)
-    canvas.name_lines(axes, ends)
+    # An arm's name stands where the longer of its two curves ends, for it to cross neither.
+    canvas.name_lines(axes, {arm: max(end, theirs.get(arm, end)) for arm, end in ends.items()})
     return figure
 
 
