@@ -99,6 +99,10 @@ def test_every_run_is_shown_with_its_state(folder: Path) -> None:
     assert said.splitlines()[-1].startswith("5 runs: 1 killed, 1 failed, 1 interrupted, 1 diverged")
 
 
+def test_a_folder_may_be_named_as_the_runs_were_told_it(folder: Path) -> None:
+    assert ask(folder, "status", "runs.root=runs") == ask(folder, "status", "runs")
+
+
 def test_the_error_shown_is_that_of_the_last_epoch(folder: Path) -> None:
     (metrics,) = folder.glob("runs/digits_wn/seed0-*/metrics.csv")
     header, *rows = metrics.read_text().splitlines()

@@ -13,7 +13,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="how far every run is")
     status.add_argument(
-        "folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER", help="else runs"
+        "folders",
+        nargs="*",
+        type=lambda given: Path(given.removeprefix("runs.root=")),  # as the runs were told
+        default=[Path("runs")],
+        metavar="FOLDER",
+        help="or runs.root=FOLDER; else runs",
     )
     plan = commands.add_parser("plan", help="what a sweep would run, and what that takes")
     plan.add_argument("overrides", nargs="+", metavar="OVERRIDE", help="as +sweep=digits_arms")
